@@ -40,13 +40,18 @@ class Reward:
 
     short_name: ClassVar[str] = ""
     """The `type` of this class in a spec; set by `register`."""
-    group_wise: ClassVar[bool] = False
-    """Whether a sample's score depends on the other members of its group."""
-    overlaps: ClassVar[bool] = False
-    """Whether scoring waits outside the interpreter (network, child processes), so that siblings should run beside it."""
+    version: ClassVar[int] = 1
+    """Raised when the same options begin to give other scores; part of the content hash."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Fields that hold rewards take instances of them, and nothing that merely looks like one."""
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(cls)
 
     # ---- what subclasses define -------------------------------------------------------------------------------------
 
@@ -64,6 +69,16 @@ class Reward:
         """Whether scoring looks at a live environment, so that stored trajectories cannot be scored again."""
         return any(child.needs_environment for child in self.children().values())
 
+    @property
+    def group_wise(self) -> bool:
+        """Whether a sample's score depends on the other members of its group."""
+        return any(child.group_wise for child in self.children().values())
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether scoring waits outside the interpreter (network, child processes), so that siblings should run beside it."""
+        return any(child.overlaps for child in self.children().values())
+
     def children(self) -> dict[str, Reward]:
         """The rewards that this one combines, by name."""
         return {}
@@ -74,6 +89,23 @@ class Reward:
             part = scores.parts.get(name)
             if part is not None:
                 child.observe(trajectories, part)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What this reward and its children have learned in `observe`, as plain values; empty where nothing is learned."""
+        states = {name: child.state_dict() for name, child in self.children().items()}
+        return {name: state for name, state in states.items() if state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave.
+
+        Raises:
+            ValueError: the state is that of another reward.
+        """
+        children = self.children()
+        for name, child_state in state.items():
+            if name not in children:
+                raise ValueError(f"{self.label} has no part {name!r}; its parts are {', '.join(children) or 'none'}")
+            children[name].load_state_dict(child_state)
 
     # ---- what users call --------------------------------------------------------------------------------------------
 
@@ -211,25 +243,36 @@ class Verifier(Reward):
         """Check one trajectory."""
 
     def _score(self, trajectories: Sequence[Trajectory], progress: float | None) -> Scores:
-        return scores_from_verdicts([attempt(self.verify, trajectory) for trajectory in trajectories])
+        return scores_from_verdicts(
+            [
+                attempt(self.verify, trajectory) if len(trajectory.actions) else EMPTY_TRAJECTORY
+                for trajectory in trajectories
+            ]
+        )
 
 
 Outcome = Verdict | float | None | tuple[Status, str]
 """What `attempt` returns: a verdict, or the status and reason of a sample that has none."""
 
 
-def attempt(verify: Callable[[Trajectory], Verdict | float | None], trajectory: Trajectory) -> Outcome:
-    """Run one check and turn what it raises into an outcome, so that one sample never takes down a batch."""
-    if not len(trajectory.actions):
-        return Status.FAILED, "the trajectory is empty: it has no actions to score"
+def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run one check and turn what it raises into an outcome, so that one sample never takes down a batch.
+
+    Returns:
+        What the function returned, or the status and the reason.
+    """
     try:
-        return verify(trajectory)
+        return function(*arguments)
     except Abstention as reason:
         return Status.ABSTAINED, str(reason)
     except ScoringFailure as reason:
         return Status.FAILED, str(reason)
-    except Exception as error:  # the border to code that is not ours to trust; nothing is hidden, the note keeps it
+    except Exception as error:  # noqa: BLE001 - the border to code that is not ours; nothing is hidden, the note keeps it
         return Status.FAILED, f"{type(error).__name__}: {error}"
+
+
+EMPTY_TRAJECTORY = (Status.FAILED, "the trajectory is empty: it has no actions to score")
+"""The outcome of a trajectory without actions."""
 
 
 def scores_from_verdicts(outcomes: Sequence[Outcome]) -> Scores:
@@ -266,8 +309,10 @@ def scores_from_verdicts(outcomes: Sequence[Outcome]) -> Scores:
         else:
             value = outcome
         try:
-            values[index] = value
+            values[index] = np.nan if isinstance(value, (str, bytes)) else float(value)
         except (TypeError, ValueError):
+            values[index] = np.nan
+        if np.isnan(values[index]) and not isinstance(value, (float, np.floating)):
             status[index] = Status.FAILED
             notes[index] = f"the reward returned {value!r:.80}, expected a number, or None to abstain"
             continue

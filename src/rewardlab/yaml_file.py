@@ -1,0 +1,84 @@
+"""YAML read so that an error can name the line: every key keeps the line that it stands on, and a doubled key is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+KeyPath = tuple[str | int, ...]
+"""Where a value stands: the keys and list positions that lead to it."""
+
+
+class YAMLError(ValueError):
+    """A file that is not YAML, or that says one thing twice; the message names file and line."""
+
+
+@dataclass(slots=True)
+class YAMLFile:
+    """The content of a YAML file and the line of each of its keys.
+
+    Args:
+        data: the content, plain values only.
+        lines: key path -> line, counted from 1.
+        name: the file's name, for messages.
+    """
+
+    data: Any
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    name: str = "<text>"
+
+    def where(self, path: KeyPath) -> str:
+        """`file:line` of a key path, or of the nearest enclosing key that has one."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.lines:
+                return f"{self.name}:{self.lines[path[:length]]}"
+        return self.name
+
+
+def read_yaml(path: str | Path) -> YAMLFile:
+    """Read a YAML file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        YAMLError: it is not valid YAML, or a key stands twice.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    return parse_yaml(file.read_text(encoding="utf-8"), name=str(path))
+
+
+def parse_yaml(text: str, *, name: str = "<text>") -> YAMLFile:
+    """Parse YAML text; `name` stands in messages for the file."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{name}:{mark.line + 1}" if mark is not None else name
+        raise YAMLError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    result = YAMLFile(data=None, name=name)
+    if node is None:
+        return result
+    _record(node, (), result)
+    result.data = yaml.safe_load(text)
+    return result
+
+
+def _record(node: yaml.Node, path: KeyPath, result: YAMLFile) -> None:
+    result.lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value
+            line = key_node.start_mark.line + 1
+            if key in seen:
+                raise YAMLError(f"{result.name}:{line}: the key {key!r} stands here again; it is already on line {seen[key]}")
+            seen[key] = line
+            result.lines[(*path, key)] = line
+            _record(value_node, (*path, key), result)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, entry in enumerate(node.value):
+            _record(entry, (*path, position), result)
