@@ -1,0 +1,86 @@
+"""Ragged token sequences as padded batches with little padding: sorted by length, cut by a budget of padded tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rewardlab.types import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Some trajectories' tokens, right-padded.
+
+    Args:
+        ids: int64[batch, token].
+        attention_mask: int64[batch, token], 1 on real tokens.
+        step: int64[batch, token], `Tokens.step`; -1 on padding.
+        logprobs: float32[batch, token], `Tokens.logprobs`; 0 on padding.
+    """
+
+    ids: Tensor
+    attention_mask: Tensor
+    step: Tensor
+    logprobs: Tensor
+
+    @property
+    def written(self) -> Tensor:
+        """bool[batch, token]: the tokens that the policy wrote, which are the ones it is trained on."""
+        return self.step >= 0
+
+
+def micro_batches(lengths: Sequence[int], token_budget: int, *, most: int | None = None) -> list[list[int]]:
+    """Split sequences into batches of similar length whose padded size stays within a budget.
+
+    Args:
+        lengths: tokens in each sequence.
+        token_budget: the most padded tokens in a batch; a sequence longer than this gets a batch of its own.
+        most: the most sequences in a batch; None for no limit.
+
+    Returns:
+        Lists of indices into `lengths`: each index once, batches from long to short (so that memory peaks at the start).
+    """
+    if token_budget < 1:
+        raise ValueError(f"token_budget must be at least 1, got {token_budget}")
+    if most is not None and most < 1:
+        raise ValueError(f"most must be at least 1, got {most}")
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    batches: list[list[int]] = []
+    for index in order:
+        widest = lengths[batches[-1][0]] if batches else 0
+        full = not batches or (len(batches[-1]) + 1) * widest > token_budget
+        if full or (most is not None and len(batches[-1]) >= most):
+            batches.append([index])
+        else:
+            batches[-1].append(index)
+    return batches
+
+
+def collate(tokens: Sequence[Tokens], *, pad_id: int = 0, device: torch.device | str = "cpu") -> TokenBatch:
+    """Put sequences into one right-padded batch.
+
+    Args:
+        tokens: one `Tokens` per trajectory.
+        pad_id: what stands on padding; it is never attended to.
+        device: where the batch goes.
+    """
+    if not tokens:
+        raise ValueError("a batch needs at least one sequence, got none")
+    shape = (len(tokens), max(1, max(len(row) for row in tokens)))
+    ids = np.full(shape, pad_id, dtype=np.int64)
+    mask = np.zeros(shape, dtype=np.int64)
+    step = np.full(shape, -1, dtype=np.int64)
+    logprobs = np.zeros(shape, dtype=np.float32)
+    for index, row in enumerate(tokens):
+        length = len(row)
+        ids[index, :length] = row.ids
+        mask[index, :length] = 1
+        step[index, :length] = row.step
+        logprobs[index, :length] = row.logprobs
+    ids_, mask_, step_, logprobs_ = (torch.from_numpy(column).to(device) for column in (ids, mask, step, logprobs))
+    return TokenBatch(ids=ids_, attention_mask=mask_, step=step_, logprobs=logprobs_)
