@@ -1,1 +1,56 @@
-"""rewardlab."""
+"""rewardlab: the reward layer for reinforcement-learning agents.
+
+    import rewardlab as rl
+
+Every public name loads on first use; importing the package never imports torch.
+"""
+
+from rewardlab.lazy import lazy_names
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "rewardlab.types": ["Message", "Preference", "Scores", "Status", "Task", "Tokens", "Trajectory"],
+        "rewardlab.rewards.base": ["Abstention", "Reward", "ScoringFailure", "Verdict", "Verifier"],
+        "rewardlab.rewards.functions": ["reward"],
+        "rewardlab.rewards.transitions": ["TransitionReward"],
+        "rewardlab.rewards.recorded": ["EnvironmentReturn"],
+        "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic"],
+        "rewardlab.rewards.schedules": ["Linear"],
+        "rewardlab.rewards.spec": ["from_spec", "load_reward", "register", "to_spec"],
+        "rewardlab.rewards.algebra": ["cascade", "ensemble", "hybrid"],
+        "rewardlab.rewards.verifiers.math": ["MathAnswer"],
+        "rewardlab.rewards.verifiers.code": ["CodeTests"],
+        "rewardlab.rewards.verifiers.tool_calls": ["ToolCallMatch"],
+        "rewardlab.rewards.verifiers.tag_format": ["TagFormat", "ThinkingLength"],
+        "rewardlab.rewards.verifiers.json_schema": ["JSONMatch", "MatchesSchema", "ParsesAsJSON"],
+        "rewardlab.rewards.verifiers.format": ["Format"],
+        "rewardlab.rewards.verifiers.exact": ["Choice", "ExactMatch", "F1Match"],
+        "rewardlab.rewards.verifiers.instructions": ["Instructions"],
+        "rewardlab.rewards.verifiers.repetition": ["Repetition"],
+        "rewardlab.rewards.verifiers.length": ["LengthPenalty"],
+        "rewardlab.environments.base": ["Environment"],
+        "rewardlab.environments.tools": ["tool"],
+        "rewardlab.environments.tool_desk": ["ToolDesk"],
+        "rewardlab.policies.language_model": ["LanguageModelPolicy"],
+        "rewardlab.policies.rollout": ["rollout"],
+        "rewardlab.storage": ["read_trajectories", "write_trajectories"],
+        "rewardlab.scoring": ["score"],
+        "rewardlab.rescoring": ["rescore"],
+        "rewardlab.training.loop": ["train"],
+    },
+    rooms=[
+        "environments",
+        "functional",
+        "integrations",
+        "parsing",
+        "policies",
+        "recipes",
+        "rewards",
+        "sandbox",
+        "storage",
+        "training",
+    ],
+)

@@ -79,7 +79,8 @@ def load_file(path: Path) -> Any:
     key = f"rewardlab_file_{abs(hash(str(resolved)))}"
     if key not in sys.modules:
         specification = importlib.util.spec_from_file_location(key, resolved)
-        assert specification is not None and specification.loader is not None  # it is a .py file that exists
+        assert specification is not None  # it is a .py file that exists
+        assert specification.loader is not None
         module = importlib.util.module_from_spec(specification)
         module.__dict__["__rewardlab_file__"] = str(path)
         sys.modules[key] = module

@@ -116,7 +116,7 @@ class Trajectory:
 
     Args:
         observations: T + 1 of them; array[T + 1, ...] for control, and for a chat a list that holds, for each step, the list
-            of messages that arrived before that action (the first is the prompt, the last what arrived after the last action).
+            of messages that arrived before that action (first the prompt, last what arrived after the last action).
         actions: T of them; array[T, ...] for control, assistant messages for a chat.
         rewards: float64[T], the environment's own reward for each action; NaN where it gave none.
         terminated: the environment ended the attempt.
@@ -331,7 +331,9 @@ class Scores:
             if not finite.all():
                 notes = list(self.notes) if self.notes is not None else [None] * count
                 for index in np.flatnonzero(~finite):
-                    notes[index] = notes[index] or f"the reward returned {self.values[index]}, which is not a finite number"
+                    notes[index] = (
+                        notes[index] or f"the reward returned {self.values[index]}, which is not a finite number"
+                    )
                 self.notes = notes
         else:
             self.status = np.asarray(self.status, dtype=np.int8)
@@ -353,6 +355,11 @@ class Scores:
 
     def __len__(self) -> int:
         return int(self.values.size)
+
+    def __repr__(self) -> str:
+        tally = ", ".join(f"{count} {name}" for name, count in self.counts().items() if count)
+        parts = f", parts: {', '.join(name for name, _ in self.flat_parts())}" if self.parts else ""
+        return f"Scores(mean {self.mean():.4g}; {tally or 'empty'}{parts})"
 
     @property
     def scored(self) -> NDArray[np.bool_]:
@@ -435,7 +442,8 @@ class Scores:
             notes=_join([(piece.notes, len(piece)) for piece in pieces]),
             steps=_join([(piece.steps, len(piece)) for piece in pieces]),
             parts={
-                name: cls.concatenate([piece.parts.get(name) or cls.blank(len(piece)) for piece in pieces]) for name in names
+                name: cls.concatenate([piece.parts.get(name) or cls.blank(len(piece)) for piece in pieces])
+                for name in names
             },
             confidence=confidence,
             reward_hash=hashes.pop() if len(hashes) == 1 else None,
@@ -462,7 +470,9 @@ def check_message(message: object, *, where: str) -> None:
         raise ValueError(f"{where} has role {role!r}, expected one of {', '.join(ROLES)}")
     content = message.get("content")
     if content is not None and not isinstance(content, (str, list)):
-        raise ValueError(f"{where} has content of type {type(content).__name__}, expected a string, a list of parts or None")
+        raise ValueError(
+            f"{where} has content of type {type(content).__name__}, expected a string, a list of parts or None"
+        )
     calls = message.get("tool_calls")
     if calls is not None and not isinstance(calls, list):
         raise ValueError(f"{where} has tool_calls of type {type(calls).__name__}, expected a list or None")
@@ -516,7 +526,7 @@ def _join(columns: Sequence[tuple[list[Any] | None, int]]) -> list[Any] | None:
 
 
 def _same(left: Any, right: Any) -> bool:
-    """Equality that looks into arrays and holds NaN equal to NaN, so that a written and re-read trajectory compares equal."""
+    """Equality that looks into arrays and holds NaN equal to NaN, so that a trajectory equals its written copy."""
     if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
         if not (isinstance(left, np.ndarray) and isinstance(right, np.ndarray)):
             return False

@@ -75,7 +75,9 @@ def _record(node: yaml.Node, path: KeyPath, result: YAMLFile) -> None:
             key = key_node.value
             line = key_node.start_mark.line + 1
             if key in seen:
-                raise YAMLError(f"{result.name}:{line}: the key {key!r} stands here again; it is already on line {seen[key]}")
+                raise YAMLError(
+                    f"{result.name}:{line}: the key {key!r} stands here again; it is already on line {seen[key]}"
+                )
             seen[key] = line
             result.lines[(*path, key)] = line
             _record(value_node, (*path, key), result)

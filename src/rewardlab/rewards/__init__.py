@@ -1,0 +1,44 @@
+"""What scores a trajectory: the reward contract, the algebra that combines rewards, verifiers, and specs.
+
+Names load on first use, so that importing the room costs next to nothing.
+"""
+
+from rewardlab.lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "rewardlab.rewards.base": ["Abstention", "Reward", "ScoringFailure", "Verdict", "Verifier"],
+        "rewardlab.rewards.functions": ["FunctionReward", "reward"],
+        "rewardlab.rewards.transitions": ["TransitionReward"],
+        "rewardlab.rewards.recorded": ["EnvironmentReturn"],
+        "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic", "kinesthetic_mean"],
+        "rewardlab.rewards.schedules": ["Linear"],
+        "rewardlab.rewards.spec": [
+            "REWARDS",
+            "SpecError",
+            "UnwritableReward",
+            "from_spec",
+            "load_reward",
+            "register",
+            "spec_hash",
+            "to_spec",
+        ],
+        "rewardlab.rewards.algebra": [
+            "Cache",
+            "Cascade",
+            "Clip",
+            "Ensemble",
+            "Gate",
+            "Hybrid",
+            "Normalise",
+            "Product",
+            "Scheduled",
+            "Sum",
+            "cascade",
+            "ensemble",
+            "hybrid",
+        ],
+    },
+    rooms=["algebra", "verifiers"],
+)

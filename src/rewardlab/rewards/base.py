@@ -76,7 +76,7 @@ class Reward:
 
     @property
     def overlaps(self) -> bool:
-        """Whether scoring waits outside the interpreter (network, child processes), so that siblings should run beside it."""
+        """Whether scoring waits outside the interpreter (network, child processes), so that siblings may run beside it."""
         return any(child.overlaps for child in self.children().values())
 
     def children(self) -> dict[str, Reward]:
@@ -345,7 +345,9 @@ def _field_checks(owner: type) -> dict[str, tuple[Any, Any]]:
     checks = {}
     for entry in fields(owner):
         hint = hints[entry.name]
-        checks[entry.name] = (hint, TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)))
+        own = isinstance(hint, type) and hasattr(hint, "__get_pydantic_core_schema__")
+        config = None if own else ConfigDict(arbitrary_types_allowed=True)
+        checks[entry.name] = (hint, TypeAdapter(hint, config=config))
     return checks
 
 
@@ -358,7 +360,8 @@ def check_fields(reward: Reward) -> None:
     """
     from pydantic import ValidationError
 
-    for option, (hint, adapter) in _field_checks(type(reward)).items():
+    checks: dict[str, tuple[Any, Any]] = _field_checks(type(reward))  # type: ignore[arg-type]  # a class is hashable
+    for option, (hint, adapter) in checks.items():
         value = getattr(reward, option)
         if isinstance(value, Reward):
             continue

@@ -209,15 +209,9 @@ class FunctionReward(Reward):
                 if groups:
                     arguments["group"] = groups[index]
                 append(function(**arguments, **shared))
-            except Exception:  # noqa: BLE001 - run again by `attempt`, which keeps the reason
-                append(attempt(self._one_sample, trajectory, groups[index] if groups else None, getters, shared))
+            except Exception as error:  # noqa: BLE001 - raised again inside `attempt`, which keeps the reason
+                append(attempt(_raise, error))
         return _columns(outcomes)
-
-    def _one_sample(self, trajectory: Trajectory, group: Any, getters: Any, shared: dict[str, Any]) -> Any:
-        arguments = {name: get(trajectory) for name, get in getters}
-        if group is not None:
-            arguments["group"] = group
-        return self.function(**arguments, **shared)
 
     def _run(self, calls: Sequence[dict[str, Any]], progress: float | None) -> list[Any]:
         names = self._arguments()
@@ -229,7 +223,7 @@ class FunctionReward(Reward):
                 self.timeout,
                 self.concurrency,
             )
-        return [attempt(lambda call=call: self.function(**call, **extra, **self.options)) for call in kept]  # type: ignore[misc]
+        return [attempt(lambda call=call: self.function(**call, **extra, **self.options)) for call in kept]
 
     def _spread(self, outcome: Any, count: int, *, strict: bool) -> Scores:
         """Turn what a group or batch function returned into scores of its members."""
@@ -241,7 +235,9 @@ class FunctionReward(Reward):
             entries = outcome
         else:
             return Scores.blank(
-                count, Status.FAILED, f"{self.label} returned {outcome!r:.80}, expected {count} values, one per trajectory"
+                count,
+                Status.FAILED,
+                f"{self.label} returned {outcome!r:.80}, expected {count} values, one per trajectory",
             )
         if len(entries) != count:
             message = (
@@ -280,7 +276,9 @@ async def _empty() -> Any:
     return EMPTY_TRAJECTORY
 
 
-def _gather(calls: Sequence[Callable[[], Coroutine[Any, Any, Any]]], timeout: float | None, concurrency: int) -> list[Any]:
+def _gather(
+    calls: Sequence[Callable[[], Coroutine[Any, Any, Any]]], timeout: float | None, concurrency: int
+) -> list[Any]:
     """Run coroutines together, from whatever thread this is, whether or not an event loop runs in it already."""
 
     async def all_of_them() -> list[Any]:

@@ -26,7 +26,9 @@ class Linear:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.begin <= self.finish <= 1.0:
-            raise ValueError(f"a schedule needs 0 <= begin <= finish <= 1, got begin={self.begin}, finish={self.finish}")
+            raise ValueError(
+                f"a schedule needs 0 <= begin <= finish <= 1, got begin={self.begin}, finish={self.finish}"
+            )
 
     def __call__(self, progress: float) -> float:
         """The value at `progress` in [0, 1]."""

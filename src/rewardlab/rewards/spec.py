@@ -105,7 +105,7 @@ def from_spec(spec: Mapping[str, Any] | str, *, path: KeyPath = ()) -> Reward:
         path: where the spec stands in a larger document, for messages.
 
     Raises:
-        SpecError: an unknown type or option (the nearest valid one is named), a missing option, or a value of the wrong kind.
+        SpecError: an unknown type or option (the nearest valid one is named), a missing option, a wrong value.
     """
     if isinstance(spec, str):
         spec = {"type": spec}
@@ -129,8 +129,8 @@ def from_spec(spec: Mapping[str, Any] | str, *, path: KeyPath = ()) -> Reward:
 
 
 def load_reward(source: str | Path | Mapping[str, Any] | Reward) -> Reward:
-    """A reward from whatever names it: a reward, a spec, a YAML file (whose top may be the spec or have it under `reward`), or
-    a name.
+    """A reward from whatever names it: a reward, a spec, a name, or a YAML file that holds a spec (at its top, or under
+    `reward`).
 
     Raises:
         SpecError: the spec cannot be built; for a file the message begins with `file:line`.
@@ -230,28 +230,38 @@ def _fingerprint(value: Any) -> Any:
     from rewardlab.rewards.functions import FunctionReward
 
     if isinstance(value, FunctionReward):
-        return {**_write_object(value), "source": _source(value.function), "per": value.per}
+        return {
+            "function": _source(value.function),
+            "per": value.per,
+            "name": value.label,
+            "options": _write(value.options),
+        }
     if isinstance(value, Reward):
         content = {entry.name: _fingerprint(getattr(value, entry.name)) for entry in fields(value)}
-        return {"type": _write_object_type(value), "version": type(value).version, **content}
+        return {"type": type(value).short_name or place_of(type(value)), "version": type(value).version, **content}
     if isinstance(value, Mapping):
         return {str(key): _fingerprint(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [_fingerprint(entry) for entry in value]
     if callable(value) and not hasattr(type(value), "short_name"):
-        return {"place": place_of(value), "source": _source(value)}
+        return {"function": _source(value)}
     return _write(value)
 
 
-def _write_object_type(thing: Any) -> str:
-    return type(thing).short_name or place_of(type(thing))
-
-
 def _source(function: Any) -> str:
+    """Name and source text of a function, which stand for what it does."""
+    name = getattr(function, "__qualname__", "")
+    if getattr(function, "__closure__", None):
+        raise UnwritableReward(
+            f"{name} remembers variables of the function that made it, so its source does not say what it does; "
+            "pass them as options (parameters with defaults)"
+        )
     try:
-        return inspect.getsource(function)
+        return f"{name}\n{inspect.getsource(function)}"
     except (OSError, TypeError) as error:
-        raise UnwritableReward(f"the source of {function!r} cannot be read, so its content has no hash: {error}") from error
+        raise UnwritableReward(
+            f"the source of {function!r} cannot be read, so its content has no hash: {error}"
+        ) from error
 
 
 def _configure(target: Reward, options: dict[str, Any], path: KeyPath) -> Reward:
@@ -259,7 +269,9 @@ def _configure(target: Reward, options: dict[str, Any], path: KeyPath) -> Reward
 
     if not isinstance(target, FunctionReward):
         if options:
-            raise SpecError(f"{target.label} is a finished reward, which takes no options; got {', '.join(options)}", path)
+            raise SpecError(
+                f"{target.label} is a finished reward, which takes no options; got {', '.join(options)}", path
+            )
         return target
     name = options.pop("name", None)
     try:

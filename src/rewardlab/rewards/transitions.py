@@ -98,7 +98,9 @@ def score_transitions(function: TransitionFunction, trajectories: Sequence[Traje
             for index, piece in zip(usable, np.split(rewards, np.cumsum(lengths)[:-1]), strict=True):
                 wrong = np.flatnonzero(~np.isfinite(piece))
                 if wrong.size:
-                    notes[index] = f"{label} returned {piece[wrong[0]]} at step {wrong[0]}, which is not a finite number"
+                    notes[index] = (
+                        f"{label} returned {piece[wrong[0]]} at step {wrong[0]}, which is not a finite number"
+                    )
                     continue
                 values[index], status[index], steps[index] = piece.sum(), Status.SCORED, piece
     return Scores(
