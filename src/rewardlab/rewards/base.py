@@ -154,6 +154,12 @@ class Reward:
 
         return to_spec(self)
 
+    def to_yaml(self) -> str:
+        """The spec as YAML text, in the order in which parts and options stand."""
+        import yaml
+
+        return yaml.safe_dump(self.to_spec(), sort_keys=False, allow_unicode=True)
+
     @functools.cached_property
     def spec_hash(self) -> str | None:
         """Content hash of the spec; None where the reward cannot be written to one (a lambda, a local function)."""

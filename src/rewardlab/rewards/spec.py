@@ -144,7 +144,7 @@ def load_reward(source: str | Path | Mapping[str, Any] | Reward) -> Reward:
         return from_spec(text)
     file = read_yaml(text)
     data, path = file.data, ()
-    if isinstance(data, Mapping) and "reward" in data:
+    if isinstance(data, Mapping) and "reward" in data and "type" not in data:
         data, path = data["reward"], ("reward",)  # type: ignore[assignment]
     try:
         return from_spec(data, path=path)

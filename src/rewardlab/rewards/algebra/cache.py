@@ -83,13 +83,13 @@ class Cache(Reward):
             ]
             asked = missing
         else:
-            asked = list(dict.fromkeys({keys[index]: index for index in reversed(missing)}.values()))
+            asked = sorted({keys[index]: index for index in reversed(missing)}.values())
         if asked:
             fresh = self.reward._score([trajectories[index] for index in asked], progress)
             for position, index in enumerate(asked):
                 known[keys[index]] = fresh.select([position])
         with self._lock:  # type: ignore[attr-defined]
-            self._tally[0] += len(keys) - len(missing)  # type: ignore[attr-defined]
+            self._tally[0] += len(keys) - len(asked)  # type: ignore[attr-defined]
             self._tally[1] += len(asked)  # type: ignore[attr-defined]
             for index in asked:
                 if not known[keys[index]].failed[0]:

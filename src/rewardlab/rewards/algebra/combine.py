@@ -149,8 +149,9 @@ class Sum(Reward):
         weights = np.array([self.weights.get(name, 1.0) for name in deciding])
         if all(not scores.status.any() for scores in deciding.values()):  # nothing failed or abstained anywhere
             values = np.full(count, self.bias)
-            for weight, scores in zip(weights, deciding.values(), strict=True):
-                values += weight * scores.values
+            with np.errstate(over="ignore", invalid="ignore"):  # `overflow` below marks what left the floats
+                for weight, scores in zip(weights, deciding.values(), strict=True):
+                    values += weight * scores.values
             status = np.zeros(count, dtype=np.int8)
         else:
             states = np.stack([scores.status for scores in deciding.values()])

@@ -73,7 +73,8 @@ class Scheduled(Reward):
             raise ValueError(
                 f"{self.label}: the schedule gave {weight} at progress {progress}, expected a finite number"
             )
-        values = inner.values * weight
+        with np.errstate(over="ignore"):
+            values = inner.values * weight
         status = inner.status.copy()
         extra = overflow(values, status)
         notes = inner.notes
