@@ -9,15 +9,28 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 
+KeyPath = tuple[str | int, ...]
+"""Where a value stands in a document: the keys and list positions that lead to it."""
+
+
 class UnknownName(ValueError):
     """A name that is in no registry; the message says what the nearest known one is."""
+
+
+class SpecError(ValueError):
+    """A spec that cannot be built. `path` leads to the key at fault, so that a reader of a file can name the line."""
+
+    def __init__(self, message: str, path: KeyPath = ()) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class Registry:
@@ -62,6 +75,63 @@ class Registry:
             target = getattr(target, step)
         return target
 
+    def target(self, spec: Mapping[str, Any] | str, *, path: KeyPath = ()) -> tuple[Any, dict[str, Any]]:
+        """Find what a spec stands for, and check that it takes the options given.
+
+        Args:
+            spec: `{"type": name, option: value, ...}`, or a bare name.
+            path: where the spec stands in a larger document, for messages.
+
+        Returns:
+            The class or function that the name stands for, and the options.
+
+        Raises:
+            SpecError: an unknown name, an unknown option (with the nearest valid one), or a missing one.
+        """
+        if isinstance(spec, str):
+            spec = {"type": spec}
+        if not isinstance(spec, Mapping):
+            raise SpecError(
+                f"a spec of the {self.kind} must be a mapping with the key 'type', or a name, got {spec!r:.80}", path
+            )
+        if "type" not in spec:
+            raise SpecError(
+                f"the {self.kind} needs the key 'type', got the keys {', '.join(map(str, spec)) or '(none)'}", path
+            )
+        try:
+            target = self.resolve(spec["type"])
+        except UnknownName as error:
+            raise SpecError(str(error), (*path, "type")) from error
+        options = {str(key): value for key, value in spec.items() if key != "type"}
+        parameters = inspect.signature(target).parameters
+        if not any(entry.kind is entry.VAR_KEYWORD for entry in parameters.values()):
+            for key in options:
+                if key not in parameters:
+                    raise SpecError(
+                        f"{self.kind} {spec['type']!r} has no option {key!r}{nearest(key, parameters)}", (*path, key)
+                    )
+        for name, entry in parameters.items():
+            variable = entry.kind in (entry.VAR_KEYWORD, entry.VAR_POSITIONAL)
+            if entry.default is entry.empty and not variable and name not in options:
+                raise SpecError(f"{self.kind} {spec['type']!r} needs the option {name!r}", path)
+        return target, options
+
+    def build(self, spec: Mapping[str, Any] | str, *, path: KeyPath = ()) -> Any:
+        """Build what a spec stands for; see `target`.
+
+        Raises:
+            SpecError: as in `target`, or the options have values that it refuses.
+        """
+        target, options = self.target(spec, path=path)
+        try:
+            return target(**options)
+        except SpecError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise SpecError(
+                f"{self.kind} {spec if isinstance(spec, str) else spec['type']!r}: {error}", path
+            ) from error
+
     def _import(self, module_name: str, name: str) -> Any:
         try:
             return importlib.import_module(module_name)
@@ -92,7 +162,7 @@ def load_file(path: Path) -> Any:
     return sys.modules[key]
 
 
-def nearest(name: str, known: Mapping[str, Any] | Iterator[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """The end of an error message: the nearest known name, or the list of all when none is near."""
     names = sorted(entry for entry in known if not entry.startswith("_"))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

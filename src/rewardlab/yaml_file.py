@@ -8,9 +8,7 @@ from typing import Any
 
 import yaml
 
-KeyPath = tuple[str | int, ...]
-"""Where a value stands: the keys and list positions that lead to it."""
-
+from rewardlab.registry import KeyPath
 
 class YAMLError(ValueError):
     """A file that is not YAML, or that says one thing twice; the message names file and line."""

@@ -15,9 +15,9 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rewardlab.registry import Registry, UnknownName, nearest
+from rewardlab.registry import KeyPath, Registry, SpecError, UnknownName, nearest
 from rewardlab.rewards.base import Reward
-from rewardlab.yaml_file import KeyPath, read_yaml
+from rewardlab.yaml_file import read_yaml
 
 REWARDS = Registry(
     "reward",
@@ -61,14 +61,6 @@ SCHEDULES = Registry("schedule", {"linear": "rewardlab.rewards.schedules:Linear"
 """Every schedule that a spec can name."""
 
 R = TypeVar("R", bound=type)
-
-
-class SpecError(ValueError):
-    """A spec that cannot be built. `path` leads to the key at fault, so that a reader of a file can name the line."""
-
-    def __init__(self, message: str, path: KeyPath = ()) -> None:
-        super().__init__(message)
-        self.path = path
 
 
 class UnwritableReward(ValueError):
