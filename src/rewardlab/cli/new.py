@@ -1,0 +1,46 @@
+"""`rewardlab new`: start a project from a template."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NAME = "new"
+EXAMPLES = """**Examples**
+
+`rewardlab new my_agent` a tool-using agent that trains on this machine
+
+`rewardlab new my_rewards --template score` score your own chat logs with your own reward
+"""
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+class Template(str, Enum):
+    """What the project is for."""
+
+    AGENT = "agent"
+    SCORE = "score"
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="The folder to make; must not exist, or be empty.")],
+    template: Annotated[Template, typer.Option(help="agent: train one; score: score what you have.")] = Template.AGENT,
+) -> None:
+    """Start a project: a configuration, a reward of your own with its test, and the commands that run them."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{str(folder)!r} exists and is not empty; give the name of a new folder")
+    written = []
+    for source in sorted((TEMPLATES / template.value).rglob("*")):
+        if source.is_dir() or "__pycache__" in source.parts:
+            continue
+        target = folder / source.relative_to(TEMPLATES / template.value)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+        written.append(target)
+    for target in written:
+        typer.echo(f"wrote {target}")
+    typer.echo(f"\nNext: cd {folder}, and read README.md")

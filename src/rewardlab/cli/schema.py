@@ -1,0 +1,31 @@
+"""`rewardlab schema`: the JSON Schema of configurations and reward specs, from which editors complete and check."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+NAME = "schema"
+EXAMPLES = """**Examples**
+
+`rewardlab schema > train.schema.json` then begin your YAML with `# yaml-language-server: $schema=train.schema.json`
+
+`rewardlab schema reward` the schema of a reward spec alone
+"""
+
+
+class Document(str, Enum):
+    """What the schema describes."""
+
+    TRAIN = "train"
+    REWARD = "reward"
+
+
+def command(document: Annotated[Document, typer.Argument(help="Which document.")] = Document.TRAIN) -> None:
+    """Print the JSON Schema that editors complete and check YAML files with."""
+    from rewardlab.config.schema import reward_schema, train_schema
+
+    typer.echo(json.dumps(train_schema() if document is Document.TRAIN else reward_schema(), indent=2))

@@ -1,0 +1,53 @@
+"""`rewardlab train`: train a policy on a reward, as a YAML file says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NAME = "train"
+EXAMPLES = """**Examples**
+
+`rewardlab train examples/tool_agent.yaml`
+
+`rewardlab train examples/tool_agent.yaml training.steps=10 seed=3` changes values from the command line
+
+`rewardlab train config.yaml --check` checks the file, and runs nothing
+
+`accelerate launch -m rewardlab.cli train config.yaml` the same on several GPUs
+"""
+
+
+def command(
+    config: Annotated[Path, typer.Argument(help="The YAML file; `rewardlab schema` describes it.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, with dots between keys.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; overrides the file's.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint in the run folder.")] = True,
+    check: Annotated[bool, typer.Option("--check", help="Only check the configuration.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Train a policy: warm start, then reinforcement learning; prints success on held-out tasks before and after.
+
+    The run folder gets the policy, the trajectories, metrics.jsonl and one self-contained report.html.
+    """
+    from rewardlab.config import load_config
+
+    settings = load_config(config, overrides or [])
+    if output is not None:
+        settings.output = str(output)
+    if check:
+        typer.echo(f"{config} is fine")
+        return
+    from rewardlab.config.run import run
+
+    outcome = run(settings, resume=resume, progress_bar=not quiet and not as_json)
+    if as_json:
+        typer.echo(json.dumps(outcome.to_json(), indent=2))
+    else:
+        from rich.console import Console
+
+        Console().print(outcome.table())

@@ -1,0 +1,15 @@
+"""One file for each published system: built from the library's parts, with its main claims as a proof that anyone can run."""
+
+from __future__ import annotations
+
+from rewardlab.registry import Registry
+
+RECIPES = Registry(
+    "recipe",
+    {
+        "raft": "rewardlab.recipes.raft:RECIPE",
+        "toolrl": "rewardlab.recipes.toolrl:RECIPE",
+    },
+    group="rewardlab.recipes",
+)
+"""Every recipe that `rewardlab prove` can name."""
