@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Annotated, Any
 
@@ -32,7 +33,7 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
     console = Console()
     console.print(
-        f"rewardlab {report['rewardlab']}, Python {report['python']}, {report['system']}, {report['cores']} processor cores\n"
+        f"rewardlab {report['rewardlab']}, Python {report['python']}, {report['system']}, {report['cores']} cores\n"
     )
     grid = Table(
         title="Extras", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), show_header=False
@@ -70,22 +71,20 @@ def examine() -> dict[str, Any]:
 
 def extras() -> dict[str, dict[str, Any]]:
     """For each extra, its packages that are installed (with versions) and those that are not."""
-    from packaging.requirements import Requirement
-
     table: dict[str, dict[str, Any]] = {}
     for text in requires("rewardlab") or []:
-        requirement = Requirement(text)
-        marker = str(requirement.marker or "")
-        if "extra ==" not in marker or requirement.name == "rewardlab":
+        requirement, _, marker = text.partition(";")
+        name = re.match(r"[\w.-]+", requirement.strip())
+        if name is None or "extra ==" not in marker or name[0] == "rewardlab":
             continue
         extra = marker.rpartition("extra ==")[2].strip(" \"')")
         if extra in _SKIPPED:
             continue
         row = table.setdefault(extra, {"installed": {}, "missing": []})
         try:
-            row["installed"][requirement.name] = version(requirement.name)
+            row["installed"][name[0]] = version(name[0])
         except PackageNotFoundError:
-            row["missing"].append(requirement.name)
+            row["missing"].append(name[0])
     return table
 
 

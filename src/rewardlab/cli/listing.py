@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,7 @@ EXAMPLES = """**Examples**
 """
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What can be listed."""
 
     ALL = "all"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,7 @@ EXAMPLES = """**Examples**
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
-class Template(str, Enum):
+class Template(StrEnum):
     """What the project is for."""
 
     AGENT = "agent"

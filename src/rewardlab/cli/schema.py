@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -17,7 +17,7 @@ EXAMPLES = """**Examples**
 """
 
 
-class Document(str, Enum):
+class Document(StrEnum):
     """What the schema describes."""
 
     TRAIN = "train"

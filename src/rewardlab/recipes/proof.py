@@ -243,8 +243,9 @@ def table(results: Sequence[ProofResult]) -> str:
         for claim in result.claims:
             low, high = claim.interval
             kind = "gated" if claim.claim.gated else "reported"
+            versus = f"{claim.method.mean():.3f} | {claim.baseline.mean():.3f}"
             lines.append(
-                f"| {result.name} | {claim.claim.statement} ({kind}) | {claim.method.mean():.3f} | {claim.baseline.mean():.3f} "
+                f"| {result.name} | {claim.claim.statement} ({kind}) | {versus} "
                 f"| {claim.mean:+.3f} [{low:+.3f}, {high:+.3f}] | > {claim.claim.margin:g} | {claim.verdict} |"
             )
     seeds = ", ".join(f"{result.name}: {result.seeds[0]} to {result.seeds[-1]}" for result in results)
