@@ -24,7 +24,7 @@ def recipe(*claims: Claim, proof: object = noisy) -> Recipe:
 def test_a_claim_holds_when_the_whole_interval_lies_above_its_margin() -> None:
     claims = (
         Claim(name="better", statement="it is better", margin=0.5),
-        Claim(name="same", statement="as good", gated=False),
+        Claim(name="same", statement="as good", margin=0.3, gated=False),
     )
     result = prove(recipe(*claims), name="toy", progress_bar=False)
     better, same = result.claims
