@@ -10,7 +10,7 @@ from typing import Any
 
 from rewardlab.environments.base import Environment, Step
 from rewardlab.environments.tools import Toolbox
-from rewardlab.types import Message, Task, message_text
+from rewardlab.types import Message, Task, check_message, message_text
 
 EMPTY_REPLY = "Your reply is empty: call a tool, or write the answer."
 
@@ -69,6 +69,7 @@ class ToolEnvironment(Environment):
 
         Raises:
             RuntimeError: the attempt has ended, or `reset` was never called.
+            ValueError: the action is not an assistant message.
         """
         if self._task is None:
             raise RuntimeError("no attempt was begun; call reset(task, seed) first")
@@ -76,10 +77,13 @@ class ToolEnvironment(Environment):
             raise RuntimeError(
                 f"the attempt at task {self._task.id!r} has ended; call reset(task, seed) to begin another"
             )
+        check_message(action, where="the action")
+        if action["role"] != "assistant":
+            raise ValueError(f"the action must be an assistant message, got role {action['role']!r}")
         calls = action.get("tool_calls") or []
         answer = message_text(action).strip()
         if calls:
-            step = self._run(calls if isinstance(calls, list) else [calls])
+            step = self._run(calls)
         elif answer:
             step = Step(terminated=True, info=self.finish(self._task, answer))
         else:

@@ -136,13 +136,15 @@ class ToolDesk(ToolEnvironment):
         """Conversations in which every word of the desk occurs, for fitting a tokenizer; all from the train split.
 
         Returns:
-            `count` demonstrations, one attempt full of errors, and one list of all names, columns, units, dates and numbers.
+            `count` demonstrations, one attempt full of errors, and one list of all wordings, names, columns, units, dates
+            and numbers.
         """
         tasks = self.tasks("train", count, seed)
         conversations = [trajectory.messages for trajectory in self.demonstrations(tasks)]
         conversations.append(self._mistakes(self._make_task("train", seed, count)))
         ranges = LEVELS[self.level].ranges
         words = [
+            *(wording for name in self.kinds for wording in KINDS[name].wordings[: LEVELS[self.level].wordings]),
             *PEOPLE[: ranges.people],
             *ITEMS[: ranges.items],
             *CITIES[: ranges.cities],
@@ -221,7 +223,7 @@ def _checked_size(size: int, most: int) -> int:
 
 def _chosen_kinds(level: str, kinds: Sequence[str] | None, calls: Sequence[int]) -> tuple[str, ...]:
     possible = LEVELS[level].kinds
-    if isinstance(calls, str) or len(calls) != 2 or not all(isinstance(bound, int) for bound in calls):
+    if not isinstance(calls, Sequence) or len(calls) != 2 or not all(isinstance(bound, int) for bound in calls):
         raise ValueError(f"calls must be two whole numbers, the fewest and the most, got {calls!r}")
     for name in kinds or ():
         if name not in possible:
