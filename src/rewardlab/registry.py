@@ -16,7 +16,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-
 KeyPath = tuple[str | int, ...]
 """Where a value stands in a document: the keys and list positions that lead to it."""
 
@@ -75,12 +74,15 @@ class Registry:
             target = getattr(target, step)
         return target
 
-    def target(self, spec: Mapping[str, Any] | str, *, path: KeyPath = ()) -> tuple[Any, dict[str, Any]]:
+    def target(
+        self, spec: Mapping[str, Any] | str, *, path: KeyPath = (), given: tuple[str, ...] = ()
+    ) -> tuple[Any, dict[str, Any]]:
         """Find what a spec stands for, and check that it takes the options given.
 
         Args:
             spec: `{"type": name, option: value, ...}`, or a bare name.
             path: where the spec stands in a larger document, for messages.
+            given: arguments that come from elsewhere, and that the spec may not name.
 
         Returns:
             The class or function that the name stands for, and the options.
@@ -103,7 +105,7 @@ class Registry:
         except UnknownName as error:
             raise SpecError(str(error), (*path, "type")) from error
         options = {str(key): value for key, value in spec.items() if key != "type"}
-        parameters = inspect.signature(target).parameters
+        parameters = {key: value for key, value in inspect.signature(target).parameters.items() if key not in given}
         if not any(entry.kind is entry.VAR_KEYWORD for entry in parameters.values()):
             for key in options:
                 if key not in parameters:
@@ -115,22 +117,6 @@ class Registry:
             if entry.default is entry.empty and not variable and name not in options:
                 raise SpecError(f"{self.kind} {spec['type']!r} needs the option {name!r}", path)
         return target, options
-
-    def build(self, spec: Mapping[str, Any] | str, *, path: KeyPath = ()) -> Any:
-        """Build what a spec stands for; see `target`.
-
-        Raises:
-            SpecError: as in `target`, or the options have values that it refuses.
-        """
-        target, options = self.target(spec, path=path)
-        try:
-            return target(**options)
-        except SpecError:
-            raise
-        except (TypeError, ValueError) as error:
-            raise SpecError(
-                f"{self.kind} {spec if isinstance(spec, str) else spec['type']!r}: {error}", path
-            ) from error
 
     def _import(self, module_name: str, name: str) -> Any:
         try:

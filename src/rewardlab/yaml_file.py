@@ -10,6 +10,7 @@ import yaml
 
 from rewardlab.registry import KeyPath
 
+
 class YAMLError(ValueError):
     """A file that is not YAML, or that says one thing twice; the message names file and line."""
 
