@@ -13,20 +13,18 @@ from typing import Any
 MAX_CHARACTERS = 262_144
 """Longest JSON text that is read."""
 MAX_DEPTH = 64
-"""Deepest nesting of lists and objects that is read."""
+"""Deepest nesting of lists and objects that is read; a flat object has depth 1."""
 
 
 class UnreadableJSON(ValueError):
     """The text is not JSON as this module reads it; the message says what is wrong."""
 
 
-def read_json(text: str, *, max_characters: int = MAX_CHARACTERS, max_depth: int = MAX_DEPTH) -> Any:
+def read_json(text: str) -> Any:
     """Read one JSON value.
 
     Args:
         text: the whole text; white space around the value is allowed, anything else is not.
-        max_characters: longest text that is looked at.
-        max_depth: deepest nesting of lists and objects that is accepted; a flat object has depth 1.
 
     Returns:
         The value as dicts, lists, strings, numbers, bools and None.
@@ -35,23 +33,50 @@ def read_json(text: str, *, max_characters: int = MAX_CHARACTERS, max_depth: int
         UnreadableJSON: a syntax error, a limit, a duplicate key, NaN, a number that overflows to infinity, or half of a
             surrogate pair.
     """
-    if len(text) > max_characters:
-        raise UnreadableJSON(f"{len(text)} characters of JSON, at most {max_characters} are read")
+    return _read(text, separator=None)[0]
+
+
+def read_json_sequence(text: str, *, separator: str = ";") -> list[Any]:
+    """Read JSON values one after the other, with white space or separators between them, as strictly as `read_json`.
+
+    Raises:
+        UnreadableJSON: as `read_json`; also where no value stands in the text.
+    """
+    return _read(text, separator)
+
+
+def _read(text: str, separator: str | None) -> list[Any]:
+    if len(text) > MAX_CHARACTERS:
+        raise UnreadableJSON(f"{len(text)} characters of JSON, at most {MAX_CHARACTERS} are read")
+    values: list[Any] = []
+    position = _skip(text, 0, None)
     try:
-        value = _DECODER.decode(text)
+        while not values or (separator is not None and position < len(text)):
+            value, position = _DECODER.raw_decode(text, position)
+            values.append(value)
+            position = _skip(text, position, separator)
     except json.JSONDecodeError as error:
         raise UnreadableJSON(f"not JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
-        raise UnreadableJSON(f"JSON nested deeper than {max_depth} levels") from None
+        raise UnreadableJSON(f"JSON nested deeper than {MAX_DEPTH} levels") from None
     except ValueError as error:  # a duplicate key, NaN, or an integer of thousands of digits
         raise UnreadableJSON(f"not strict JSON: {error}") from None
-    check_depth(value, text, max_depth)
+    if position < len(text):
+        raise UnreadableJSON(f"not JSON: more text after the value, at character {position}")
+    check_depth(values, text)
     if "\\u" in text or not text.isascii():
         try:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+            json.dumps(values, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
             raise UnreadableJSON("half of a surrogate pair in a string, which no file can hold") from None
-    return value
+    return values
+
+
+def _skip(text: str, position: int, separator: str | None) -> int:
+    """The position after JSON's white space, and after separators."""
+    while position < len(text) and (text[position] in " \t\n\r" or text[position] == separator):
+        position += 1
+    return position
 
 
 def write_json(value: Any) -> str:
@@ -63,21 +88,17 @@ def write_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def check_depth(value: Any, text: str, max_depth: int) -> None:
-    """Refuse a value nested too deeply; `text` is its source, whose brackets bound the depth from above."""
-    if text.count("[") + text.count("{") + text.count("(") <= max_depth:
+def check_depth(values: list[Any], text: str) -> None:
+    """Refuse values nested deeper than `MAX_DEPTH`; `text` is their source, whose brackets bound the depth from above."""
+    if text.count("[") + text.count("{") + text.count("(") <= MAX_DEPTH:
         return
-    level: list[Any] = [value]
-    for _ in range(max_depth + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, (dict, list))
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
+    level = values
+    for _ in range(MAX_DEPTH + 1):
+        level = [outer for outer in level if isinstance(outer, (dict, list))]
         if not level:
             return
-    raise UnreadableJSON(f"values nested deeper than {max_depth} levels")
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+    raise UnreadableJSON(f"values nested deeper than {MAX_DEPTH} levels")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import json
 import keyword
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewardlab.parsing.json_values import MAX_DEPTH, UnreadableJSON, check_depth
+from rewardlab.parsing.json_values import UnreadableJSON, check_depth
 
 MAX_PYTHON_CHARACTERS = 65_536
 """Longest Python text that is parsed."""
@@ -47,18 +48,20 @@ def read_python_calls(
     Raises:
         UnreadableCall: a syntax error, a limit, or something else than calls with literal arguments.
     """
+    text = text.strip()
     if len(text) > MAX_PYTHON_CHARACTERS:
         raise UnreadableCall(f"{len(text)} characters of Python, at most {MAX_PYTHON_CHARACTERS} are read")
     if sum(text.count(mark) for mark in "([{-+~") > MAX_BRACKETS:
         raise UnreadableCall(f"more than {MAX_BRACKETS} brackets and signs in the calls")
     try:
-        body = ast.parse(text.strip(), mode="eval").body
+        body = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
         raise UnreadableCall(f"not Python calls: {reason}") from None
     nodes = body.elts if isinstance(body, (ast.List, ast.Tuple)) else [body]
+    source = [] if text.isascii() else [line.encode("utf-8") for line in re.split("\r\n|\r|\n", text)]
     try:
-        return [_read_call(node, positions or {}, text) for node in nodes]
+        return [_read_call(node, positions or {}, text, source) for node in nodes]
     except RecursionError:
         raise UnreadableCall("calls nested too deeply") from None
 
@@ -73,10 +76,10 @@ def write_python_calls(calls: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     for name, arguments in calls:
         if not _callable_name(name):
             raise ValueError(f"tool name {name!r:.80} cannot be written as a Python call; use another syntax")
-        plain = {key: value for key, value in arguments.items() if key.isidentifier() and not keyword.iskeyword(key)}
+        plain = {key: value for key, value in arguments.items() if _plain_name(key)}
         parts = [f"{key}={value!r}" for key, value in plain.items()]
         odd = {key: value for key, value in arguments.items() if key not in plain}
-        if odd:  # `from`, `user-id`: only the ** form can hold them
+        if odd:  # `from`, `user-id`, `ﬁle`: only the ** form can hold them
             parts.append(f"**{odd!r}")
         # "<" only stands inside string literals, where its escape means the same: no argument may look like a tag
         written.append(TAGS.sub(r"\\x3c\1", f"{name}({', '.join(parts)})"))
@@ -91,10 +94,12 @@ def looks_like_calls(text: str) -> bool:
     return match is not None and opening[match.end() :].lstrip().startswith("(") and stripped.endswith((")", "]"))
 
 
-def _read_call(node: ast.expr, positions: Mapping[str, Sequence[str]], text: str) -> tuple[str, dict[str, Any]]:
+def _read_call(
+    node: ast.expr, positions: Mapping[str, Sequence[str]], text: str, source: list[bytes]
+) -> tuple[str, dict[str, Any]]:
     if not isinstance(node, ast.Call):
         raise UnreadableCall(f"expected a call, got {ast.unparse(node):.60}")
-    name = _dotted(node.func)
+    name = _dotted(node.func, source)
     arguments: dict[str, Any] = {}
     if node.args:
         order = positions.get(name)
@@ -107,6 +112,7 @@ def _read_call(node: ast.expr, positions: Mapping[str, Sequence[str]], text: str
             arguments[parameter] = _literal(value)
     for entry in node.keywords:
         if entry.arg is not None:
+            _check_spelling(entry.arg, entry.lineno, entry.col_offset, source)
             found: dict[Any, Any] = {entry.arg: _literal(entry.value)}
         else:
             found = _literal(entry.value) if isinstance(entry.value, ast.Dict) else {None: None}
@@ -117,7 +123,7 @@ def _read_call(node: ast.expr, positions: Mapping[str, Sequence[str]], text: str
                 raise UnreadableCall(f"{name} has two values for {parameter!r:.60}")
             arguments[parameter] = value
     try:
-        check_depth(arguments, text, MAX_DEPTH)
+        check_depth([arguments], text)
         json.dumps(arguments, ensure_ascii=False).encode("utf-8")
     except UnreadableJSON as error:
         raise UnreadableCall(str(error)) from None
@@ -126,14 +132,23 @@ def _read_call(node: ast.expr, positions: Mapping[str, Sequence[str]], text: str
     return name, arguments
 
 
-def _dotted(node: ast.expr) -> str:
+def _dotted(node: ast.expr, source: list[bytes]) -> str:
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
+        _check_spelling(node.attr, node.end_lineno or 1, (node.end_col_offset or 0) - len(node.attr.encode()), source)
         parts.append(node.attr)
         node = node.value
     if not isinstance(node, ast.Name):
         raise UnreadableCall(f"expected a tool name before the bracket, got {ast.unparse(node):.60}")
+    _check_spelling(node.id, node.lineno, node.col_offset, source)
     return ".".join([node.id, *reversed(parts)])
+
+
+def _check_spelling(name: str, line: int, start: int, source: list[bytes]) -> None:
+    """Python reads look-alike letters in names as one (`ﬁle` as `file`); here a name must stand in the text as read."""
+    spelt = name.encode("utf-8")
+    if source and source[line - 1][start : start + len(spelt)] != spelt:  # `ast` counts columns in bytes
+        raise UnreadableCall(f"name {name!r:.60} is spelt with look-alike letters in the text")
 
 
 def _literal(node: ast.expr) -> Any:
@@ -164,4 +179,8 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _callable_name(name: str) -> bool:
-    return all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
+    return all(_plain_name(part) for part in name.split("."))
+
+
+def _plain_name(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name) and unicodedata.is_normalized("NFKC", name)

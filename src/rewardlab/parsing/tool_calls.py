@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from rewardlab.parsing.json_values import UnreadableJSON, read_json, write_json
+from rewardlab.parsing.json_values import UnreadableJSON, read_json, read_json_sequence, write_json
 from rewardlab.parsing.python_calls import TAGS, UnreadableCall, looks_like_calls, read_python_calls, write_python_calls
 from rewardlab.types import Message, call_arguments
 
@@ -253,39 +253,12 @@ def _read_llama(rest: str) -> ReadCalls:
     if not tagged and not stripped.startswith("{"):
         return ReadCalls(rest)
     try:
-        values = _json_sequence(stripped)
+        values = read_json_sequence(stripped)
         if not tagged and not any(isinstance(value, dict) and "name" in value for value in values):
             return ReadCalls(rest)  # an answer that happens to be JSON
         return ReadCalls("", [_call(value, ("parameters", "arguments")) for value in values])
     except (UnreadableJSON, UnreadableCall) as error:
         return ReadCalls(rest, [], [str(error)])
-
-
-def _json_sequence(text: str) -> list[Any]:
-    """JSON values with `;` or new lines between them; cut where the pieces become readable, as strings may hold both."""
-    try:
-        return [read_json(text)]
-    except UnreadableJSON as error:
-        reason = error
-    for separator in (";", "\n"):
-        pieces = text.split(separator)
-        if not 1 < len(pieces) <= 8 * MAX_CALLS:
-            continue
-        values: list[Any] = []
-        piece = ""
-        for part in pieces:
-            piece = part if not piece else piece + separator + part
-            if not piece.strip():
-                piece = ""
-            elif piece.rstrip().endswith("}") and piece.count("{") <= piece.count("}") + piece.count('"'):
-                try:
-                    values.append(read_json(piece))
-                except UnreadableJSON:
-                    continue
-                piece = ""
-        if not piece and values:
-            return values
-    raise reason
 
 
 def _read_bfcl(rest: str, tools: Sequence[Mapping[str, Any]]) -> ReadCalls:
