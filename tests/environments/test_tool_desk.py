@@ -303,7 +303,7 @@ def test_a_truncated_attempt_is_no_success() -> None:
         ("calculate", {"expression": "2 kg"}, "Error: '2 kg' is not an arithmetic expression"),
         ("convert", {"value": 3, "unit": "stone", "to": "kg"}, "Error: unknown unit 'stone'; known: mm, cm"),
         ("convert", {"value": 3, "unit": "kg", "to": "m"}, "Error: kg is a mass and m is a length"),
-        ("convert", {"value": 1e300, "unit": "km", "to": "mm"}, "1" + "0" * 9),
+        ("convert", {"value": 1e308, "unit": "km", "to": "mm"}, "Error: the value is larger than 1e+15"),
         ("convert", {"value": 90, "unit": "min", "to": "h"}, "1.5 h"),
         ("calendar", {"date": "31 Feb", "days": 1}, "Error: '31 Feb' is not a date; write it like 14 Mar"),
         ("calendar", {"date": "28 Feb", "days": 1}, "1 Mar (Mon)"),
@@ -319,7 +319,7 @@ def test_the_tools_answer_like_real_ones(name: str, arguments: dict[str, Any], a
         arguments = {**arguments, "row": next(iter(task.metadata["tables"]["people"]))}
     desk.reset(task, seed=0)
     content = desk.step(call_message(name, arguments, identity="c")).observation[0]["content"]
-    assert content.startswith(answer) if name != "convert" or "Error" in answer else answer[:3] in content
+    assert content.startswith(answer) if answer.startswith("Error") else content == answer
 
 
 def test_search_finds_every_row() -> None:

@@ -7,13 +7,16 @@ A name in `ENVIRONMENTS` stands for an `Environment` class; called with its opti
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rewardlab.lazy import lazy_names
 from rewardlab.registry import Registry
 
 if TYPE_CHECKING:
     from rewardlab.environments.base import Environment, Split, Step, TaskSource, play
+    from rewardlab.environments.single_turn import SingleTurn
+    from rewardlab.environments.tool_environment import ToolEnvironment
+    from rewardlab.environments.tools import Toolbox, ToolError, ToolResult, tool, tool_schema
 
 ENVIRONMENTS = Registry(
     "environment",
@@ -23,23 +26,31 @@ ENVIRONMENTS = Registry(
     },
     group="rewardlab.environments",
 )
+"""Every environment that a configuration can name."""
 
-_PLACES = {
-    "Environment": "base",
-    "Split": "base",
-    "Step": "base",
-    "TaskSource": "base",
-    "play": "base",
-}
+__getattr__, __dir__, _ = lazy_names(
+    __name__,
+    {
+        "rewardlab.environments.base": ["Environment", "Split", "Step", "TaskSource", "play"],
+        "rewardlab.environments.single_turn": ["SingleTurn"],
+        "rewardlab.environments.tool_environment": ["ToolEnvironment"],
+        "rewardlab.environments.tools": ["ToolError", "ToolResult", "Toolbox", "tool", "tool_schema"],
+    },
+    rooms=["tool_desk"],
+)
 
-__all__ = ["ENVIRONMENTS", "Environment", "Split", "Step", "TaskSource", "play"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__ = [
+    "ENVIRONMENTS",
+    "Environment",
+    "SingleTurn",
+    "Split",
+    "Step",
+    "TaskSource",
+    "ToolEnvironment",
+    "ToolError",
+    "ToolResult",
+    "Toolbox",
+    "play",
+    "tool",
+    "tool_schema",
+]

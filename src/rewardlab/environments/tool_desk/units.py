@@ -25,6 +25,10 @@ DIMENSIONS: dict[str, dict[str, Fraction]] = {"length": _LENGTH, "mass": _MASS, 
 """Factor of every unit to the base unit (m, g, s) of its dimension."""
 
 
+LARGEST = 10**15
+"""Bound on the values that are converted, so that no result overflows."""
+
+
 class UnitRefusal(ValueError):
     """A conversion that makes no sense; the text says why, for whoever asked."""
 
@@ -38,8 +42,10 @@ def converted(value: float, unit: str, to: str) -> float:
         to: another unit of the same dimension.
 
     Raises:
-        UnitRefusal: a unit is not known, or the two measure different things.
+        UnitRefusal: a unit is not known, the two measure different things, or the value is beyond `LARGEST`.
     """
+    if abs(value) > LARGEST:
+        raise UnitRefusal(f"the value is larger than {LARGEST:.0e}")
     source, target = _dimension(unit), _dimension(to)
     if source != target:
         raise UnitRefusal(f"{unit} is a {source} and {to} is a {target}")
