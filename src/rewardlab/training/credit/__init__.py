@@ -1,0 +1,37 @@
+"""Credit: who earned the score. Each rule turns trajectories and their scores into an advantage for every step.
+
+`CREDITS` names the rules for configuration files; importing this room imports none of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rewardlab.registry import Registry
+from rewardlab.training.credit.base import Advantages, Credit
+
+if TYPE_CHECKING:
+    from rewardlab.training.credit.baselines import Batch, Group, LeaveOneOut
+    from rewardlab.training.credit.selection import Best
+
+CREDITS = Registry(
+    "credit",
+    {
+        "group": "rewardlab.training.credit.baselines:Group",
+        "leave_one_out": "rewardlab.training.credit.baselines:LeaveOneOut",
+        "batch": "rewardlab.training.credit.baselines:Batch",
+        "best": "rewardlab.training.credit.selection:Best",
+    },
+    group="rewardlab.credits",
+)
+
+_LAZY = {place.partition(":")[2]: name for name, place in CREDITS.places().items() if place.startswith("rewardlab.")}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return CREDITS.resolve(_LAZY[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["CREDITS", "Advantages", "Batch", "Best", "Credit", "Group", "LeaveOneOut"]

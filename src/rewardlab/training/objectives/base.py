@@ -1,0 +1,380 @@
+"""What all objectives share: one pass that turns rows of tokens into an update of the weights.
+
+A step's trajectories are cut into mini-batches (one optimiser step each), and those into pieces of similar length that fit a
+budget of tokens. Every token's weight in the loss comes from the totals of its whole mini-batch, so neither the pieces nor
+the number of processes changes the update. The host waits for the device once per mini-batch, for one row of numbers.
+
+Dropout is off in updates (the model is in evaluation mode, except where gradient checkpointing needs the other): a ratio of
+probabilities compares one function before and after, and not two random ones.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rewardlab.functional.kl import Estimator, kl_estimate
+from rewardlab.functional.policy_losses import Normalise, token_weights
+from rewardlab.policies.batching import micro_batches
+from rewardlab.policies.logprobs import token_logprobs, token_logprobs_and_entropy
+from rewardlab.training.credit.base import Advantages
+from rewardlab.training.objectives.learner import Learner, Schedule, schedule_factor
+from rewardlab.training.objectives.rows import Piece, Row, make_piece, make_rows
+from rewardlab.training.processes import Processes
+from rewardlab.types import Trajectory
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+STATISTICS = ("loss", "tokens", "kl", "clipped", "entropy", "ratio")
+"""What is summed over the written tokens of a mini-batch, in this order; the largest ratio comes last."""
+
+
+class NonFiniteUpdate(RuntimeError):
+    """The loss or the gradient of a mini-batch was not finite; the message names its trajectories. No weight was changed."""
+
+
+@dataclass(kw_only=True)
+class Objective(ABC):
+    """What an update optimises, and how. Subclasses define `token_losses`.
+
+    Args:
+        learning_rate: of AdamW, at its highest.
+        schedule: "constant", or falling to 0 over the training along a line ("linear") or half a "cosine".
+        warmup: optimiser steps over which the learning rate rises.
+        betas: of AdamW.
+        weight_decay: of AdamW.
+        max_grad_norm: gradients are scaled down to this norm; None for no limit.
+        epochs: how often each trajectory is used.
+        mini_batches: optimiser steps in each epoch.
+        micro_batch_tokens: most padded tokens that go through the model at once; bounds memory and changes no numbers.
+        normalise: how tokens are weighted; see `rewardlab.functional.token_weights`.
+        constant: the length that `normalise="constant"` divides by.
+        kl_coefficient: weight of the divergence from the reference in the loss; 0 needs no reference.
+        kl_estimator: "k1", "k2" or "k3"; see `rewardlab.functional.kl_estimate` for what each does as a loss.
+        reference: the policy as it was at its first update ("start": a copy of the trained weights, so with LoRA of the
+            adapter alone), or the model below its LoRA adapter ("base").
+        old_logprobs: ratios are taken to the log-probabilities recorded while sampling ("behaviour"), or to those of the
+            policy before the update, computed again ("recomputed"; free of charge with a single optimiser step).
+        temperature: at which the trajectories were sampled; None for what the loop samples with, 1 outside of it.
+        entropy: whether to measure the entropy of the policy at each token.
+        on_non_finite: "raise" where a loss or gradient is not finite, or "skip" that mini-batch and count it.
+        seed: of the order of trajectories when there are several mini-batches.
+        accelerator: a configured `accelerate.Accelerator`; None for a default one.
+    """
+
+    learning_rate: float = 1e-5
+    schedule: Schedule = "constant"
+    warmup: int = 0
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    max_grad_norm: float | None = 1.0
+    epochs: int = 1
+    mini_batches: int = 1
+    micro_batch_tokens: int = 16384
+    normalise: Normalise = "sequence_mean"
+    constant: float | None = None
+    kl_coefficient: float = 0.0
+    kl_estimator: Estimator = "k3"
+    reference: Literal["start", "base"] = "start"
+    old_logprobs: Literal["behaviour", "recomputed"] = "behaviour"
+    temperature: float | None = None
+    entropy: bool = True
+    on_non_finite: Literal["raise", "skip"] = "raise"
+    seed: int = 0
+    accelerator: Accelerator | None = field(default=None, repr=False)
+
+    updates: int = field(default=0, init=False)
+    """Optimiser steps so far."""
+    _learner: Learner | None = field(default=None, init=False, repr=False)
+    _loaded: dict[str, Any] | None = field(default=None, init=False, repr=False)
+
+    default_credit: ClassVar[str] = "group"
+    """The short name of the credit that goes with this objective when a training names none."""
+    kl_in_reward: ClassVar[bool] = False
+    """Whether the divergence is paid for in the advantages and not in the loss."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("mini_batches", 1), ("micro_batch_tokens", 1), ("warmup", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        for name in ("learning_rate", "weight_decay", "kl_coefficient"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be finite and not negative, got {value}")
+        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
+            raise ValueError(f"max_grad_norm must be positive, or None for no limit, got {self.max_grad_norm}")
+        if self.temperature is not None and not self.temperature > 0:
+            raise ValueError(
+                f"temperature must be positive, got {self.temperature}; greedy samples cannot be trained on"
+            )
+        if self.normalise == "constant" and not self.constant:
+            raise ValueError(
+                'normalise="constant" needs constant=, the length to divide by (the longest answer allowed)'
+            )
+        for name, allowed in (
+            ("schedule", ("constant", "linear", "cosine")),
+            ("normalise", ("sequence_mean", "token_mean", "constant")),
+            ("kl_estimator", ("k1", "k2", "k3")),
+            ("reference", ("start", "base")),
+            ("old_logprobs", ("behaviour", "recomputed")),
+            ("on_non_finite", ("raise", "skip")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+
+    # ---- what subclasses define ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def token_losses(self, logprobs: Tensor, piece: Piece) -> tuple[Tensor, Tensor, Tensor]:
+        """What each token costs.
+
+        Args:
+            logprobs: float[batch, token], of the written tokens under the policy; differentiable.
+            piece: the rows that they belong to.
+
+        Returns:
+            Three [batch, token]: losses, the ratio to the old policy, and whether clipping took the gradient away.
+        """
+
+    def shape_advantages(self, rows: list[Row]) -> None:  # noqa: B027  # most objectives change nothing
+        """Change the rows' advantages before the update; called once for all rows of a step."""
+
+    # ---- what users call ----------------------------------------------------------------------------------------------
+
+    def update(
+        self, policy: Any, trajectories: Sequence[Trajectory], advantages: Advantages, *, progress: float = 0.0
+    ) -> dict[str, float]:
+        """Change the policy's weights along the trajectories' advantages.
+
+        Args:
+            policy: has `.model`, a transformers causal language model.
+            trajectories: N of them, with tokens; the same in every process.
+            advantages: of the N trajectories. Those that are not included are left out, and count nowhere.
+            progress: share of training done, in [0, 1]; moves the learning rate.
+
+        Returns:
+            Means over the written tokens of all optimiser steps: `loss`, `grad_norm`, `kl`, `clip_fraction`, `entropy`,
+            `ratio_mean`, `ratio_max`, and `learning_rate`, `tokens`, `optimizer_steps`, `skipped_non_finite`. Trajectories
+            whose advantages are all 0 and that pay for no divergence count in the normalisation, but are not computed, so
+            they are missing from the other means. With no gradient at all the weights stay as they are.
+
+        Raises:
+            ValueError: an included trajectory has no tokens, or advantages do not fit.
+            NonFiniteUpdate: a loss or gradient was not finite; the weights are as before that mini-batch.
+        """
+        learner = self.learner(policy)
+        rows = make_rows(trajectories, advantages)
+        totals: dict[str, float] = defaultdict(float)
+        self._evaluation_mode(learner)
+        self._prepare(learner, rows)
+        rate = self.learning_rate * schedule_factor(self.schedule, progress, self.updates, self.warmup)
+        for epoch in range(self.epochs):
+            for batch in self._mini_batches(rows, epoch):
+                rate = self.learning_rate * schedule_factor(self.schedule, progress, self.updates, self.warmup)
+                self._optimise(learner, batch, rate, totals)
+        return _summary(totals, rate)
+
+    def learner(self, policy: Any) -> Learner:
+        """The trainable weights of a policy, with the optimiser; made on first use, and again for another model."""
+        model = getattr(policy, "model", None)
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(
+                f"an objective trains policies that have a torch .model, got {type(policy).__name__}; "
+                "use LanguageModelPolicy, or wrap your model in an object with .model and .tokenizer"
+            )
+        if self._learner is None or self._learner.model is not model:
+            processes = Processes(self.accelerator)
+            self._learner = Learner(model, processes, betas=self.betas, weight_decay=self.weight_decay)
+            if self._loaded is not None:
+                self._learner.load_state_dict(self._loaded)
+                self._loaded = None
+        return self._learner
+
+    def state_dict(self) -> dict[str, Any]:
+        """Optimiser, place in the schedule, and the reference: numbers and tensors in nested dicts."""
+        state = self._loaded if self._learner is None else self._learner.state_dict()
+        return {"updates": self.updates, **(state or {})}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave; it is applied as soon as the policy is known."""
+        self.updates = int(state["updates"])
+        weights = {name: part for name, part in state.items() if name != "updates"}
+        self._loaded = weights or None
+        if self._learner is not None and self._loaded is not None:
+            self._learner.load_state_dict(self._loaded)
+            self._loaded = None
+
+    # ---- the pass -----------------------------------------------------------------------------------------------------
+
+    def _prepare(self, learner: Learner, rows: list[Row]) -> None:
+        """Compute what does not change during the update: old and reference log-probabilities, shaped advantages."""
+        if self.old_logprobs == "recomputed" and self.epochs * self.mini_batches > 1:
+            for row, old in zip(rows, self._measure(learner, rows), strict=True):
+                row.old = old
+        if self.kl_coefficient:
+            with learner.as_reference(self.reference):
+                for row, logprobs in zip(rows, self._measure(learner, rows), strict=True):
+                    row.reference = logprobs
+        self.shape_advantages(rows)
+
+    def _mini_batches(self, rows: list[Row], epoch: int) -> list[list[Row]]:
+        if self.mini_batches == 1:
+            return [rows] if rows else []
+        order = np.random.default_rng([self.seed, self.updates, epoch]).permutation(len(rows))
+        return [[rows[index] for index in part] for part in np.array_split(order, self.mini_batches) if part.size]
+
+    def _optimise(self, learner: Learner, batch: list[Row], rate: float, totals: dict[str, float]) -> None:
+        """One optimiser step."""
+        written = sum(int(row.written.sum()) for row in batch)
+        working = [row for row in batch if self._needs_loss(row)]
+        totals["tokens"] += written
+        if not working:
+            totals["idle"] += 1
+            return
+        sums, losses = torch.zeros(len(STATISTICS) + 1, device=learner.device), []
+        own = _share(working, learner.processes)
+        pieces = [[own[index] for index in part] for part in self._cut(own)]
+        for part in pieces:
+            piece = make_piece(part, learner.device)
+            statistics = self._backward(learner, piece, sequences=len(batch), tokens=written)
+            losses.append(statistics[0])
+            sums = torch.cat([sums[:-1] + statistics[:-1], torch.maximum(sums[-1:], statistics[-1:])])
+        everyone = learner.processes.stack(sums)
+        norm = learner.gradient_norm(self.max_grad_norm)
+        combined = torch.cat([everyone[:, :-1].sum(0), everyone[:, -1].max()[None], norm.to(sums)[None]])
+        numbers = combined.tolist()  # the one place where the host waits for the device
+        if not (math.isfinite(numbers[0]) and math.isfinite(numbers[-1])):
+            learner.drop_gradients()
+            self._non_finite(numbers[0], numbers[-1], pieces, losses, batch)
+            totals["skipped"] += 1
+            return
+        learner.step(rate)
+        self.updates += 1
+        totals["steps"] += 1
+        totals["grad_norm"] += numbers[-1]
+        totals["ratio_max"] = max(totals["ratio_max"], numbers[-2])
+        for name, value in zip(STATISTICS, numbers, strict=False):
+            totals[f"sum_{name}"] += value
+
+    def _backward(self, learner: Learner, piece: Piece, *, sequences: int, tokens: int) -> Tensor:
+        """Add a piece's gradients; return its loss and the sums of its statistics."""
+        accelerator = learner.processes.accelerator
+        with accelerator.autocast():
+            logprobs, entropies = self._logprobs(learner, piece)
+        if self.old_logprobs == "recomputed" and self.epochs * self.mini_batches == 1:
+            piece.old.copy_(logprobs.detach())
+        losses, ratio, clipped = self.token_losses(logprobs, piece)
+        divergence = torch.zeros_like(losses)
+        if piece.reference is not None:
+            if not self.kl_in_reward:
+                divergence = kl_estimate(logprobs, piece.reference, self.kl_estimator)
+                losses = losses + self.kl_coefficient * divergence
+            else:
+                divergence = kl_estimate(logprobs.detach(), piece.reference, self.kl_estimator)
+        weights = token_weights(
+            piece.mask, normalise=self.normalise, constant=self.constant, sequences=sequences, tokens=tokens
+        )
+        loss = torch.where(piece.mask, losses * weights, 0.0).sum()
+        accelerator.backward(loss)
+        with torch.no_grad():
+            columns = (divergence, clipped.to(losses.dtype), entropies, ratio)
+            sums = [torch.where(piece.mask, column.detach(), 0.0).sum() for column in columns]
+            largest = torch.where(piece.mask, ratio.detach(), 0.0).max()
+            return torch.stack([loss.detach(), piece.mask.sum().to(loss.dtype), *sums, largest])
+
+    def _logprobs(self, learner: Learner, piece: Piece) -> tuple[Tensor, Tensor]:
+        arguments = (learner.model, piece.ids, piece.attention_mask)
+        temperature = self.temperature or 1.0
+        if self.entropy:
+            return token_logprobs_and_entropy(*arguments, positions_mask=piece.mask, temperature=temperature)
+        logprobs = token_logprobs(*arguments, positions_mask=piece.mask, temperature=temperature)
+        return logprobs, torch.zeros_like(logprobs, requires_grad=False)
+
+    def _measure(self, learner: Learner, rows: list[Row]) -> list[NDArray[np.float32]]:
+        """Log-probabilities of every row under the present weights, without gradients; shared out over processes."""
+        lengths = np.cumsum([0, *(len(row.tokens) for row in rows)])
+        flat = torch.zeros(int(lengths[-1]), device=learner.device)
+        places = range(learner.processes.rank, len(rows), learner.processes.count)
+        own = [rows[place] for place in places]
+        with torch.no_grad(), learner.processes.accelerator.autocast():
+            for part in self._cut(own):
+                piece = make_piece([own[index] for index in part], learner.device)
+                logprobs = token_logprobs(
+                    learner.model,
+                    piece.ids,
+                    piece.attention_mask,
+                    positions_mask=piece.mask,
+                    temperature=self.temperature or 1.0,
+                )
+                for line, index in enumerate(part):
+                    start, end = lengths[places[index]], lengths[places[index] + 1]
+                    flat[start:end] = logprobs[line, : end - start]
+        everything = learner.processes.add_up(flat).cpu().numpy()
+        return [everything[start:end] for start, end in pairwise(lengths)]
+
+    def _cut(self, rows: Sequence[Row]) -> list[list[int]]:
+        return micro_batches([len(row.tokens) for row in rows], self.micro_batch_tokens)
+
+    def _needs_loss(self, row: Row) -> bool:
+        """Whether a row can give any gradient."""
+        return bool(self.kl_coefficient and not self.kl_in_reward) or bool(row.advantage.any())
+
+    def _evaluation_mode(self, learner: Learner) -> None:
+        learner.model.train(bool(getattr(learner.model, "is_gradient_checkpointing", False)))
+
+    def _non_finite(
+        self, loss: float, norm: float, pieces: list[list[Row]], losses: list[Tensor], batch: list[Row]
+    ) -> None:
+        """Raise with the trajectories of the pieces that are not finite, unless such mini-batches are to be skipped."""
+        if self.on_non_finite == "skip":
+            return
+        guilty = [
+            row.index for part, own in zip(pieces, losses, strict=True) if not torch.isfinite(own) for row in part
+        ]
+        named = sorted(guilty or [row.index for row in batch])
+        raise NonFiniteUpdate(
+            f"the loss of a mini-batch is {loss} with a gradient norm of {norm}; the weights were not changed. Trajectories "
+            f"in the pieces concerned: {', '.join(map(str, named[:20]))}{' ...' if len(named) > 20 else ''}. Look at "
+            'their advantages and log-probabilities, lower learning_rate, or set on_non_finite="skip"'
+        )
+
+
+def _share(rows: list[Row], processes: Processes) -> list[Row]:
+    """This process's rows, dealt out from long to short so that all have about as many tokens."""
+    if processes.count == 1:
+        return rows
+    ordered = sorted(rows, key=lambda row: (-len(row.tokens), row.index))
+    return ordered[processes.rank :: processes.count]
+
+
+def _summary(totals: dict[str, float], rate: float) -> dict[str, float]:
+    steps, tokens = totals["steps"], totals["sum_tokens"]
+
+    def per(name: str, count: float) -> float:
+        return totals[name] / count if count else math.nan
+
+    return {
+        "loss": per("sum_loss", steps),
+        "grad_norm": per("grad_norm", steps),
+        "kl": per("sum_kl", tokens),
+        "clip_fraction": per("sum_clipped", tokens),
+        "entropy": per("sum_entropy", tokens),
+        "ratio_mean": per("sum_ratio", tokens),
+        "ratio_max": totals["ratio_max"] if steps else math.nan,
+        "learning_rate": rate,
+        "tokens": totals["tokens"],
+        "optimizer_steps": steps,
+        "skipped_non_finite": totals["skipped"],
+    }

@@ -1,0 +1,130 @@
+"""Trajectories as the rows that an update works on: ragged, on the CPU, cut into padded pieces only when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rewardlab.policies.batching import collate
+from rewardlab.training.credit.base import Advantages
+from rewardlab.types import Tokens, Trajectory
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """One trajectory in an update.
+
+    Args:
+        index: its place in the batch, for messages.
+        tokens: as sampled.
+        advantage: float32[token]; 0 on tokens that the policy did not write.
+        old: float32[token], log-probabilities that ratios are taken to.
+        reference: float32[token], log-probabilities under the reference, or None.
+    """
+
+    index: int
+    tokens: Tokens
+    advantage: NDArray[np.float32]
+    old: NDArray[np.float32]
+    reference: NDArray[np.float32] | None = None
+
+    @property
+    def written(self) -> NDArray[np.bool_]:
+        """bool[token]: what the policy wrote."""
+        return self.tokens.step >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows, right-padded: what goes through the model at once.
+
+    Args:
+        ids: int64[batch, token].
+        attention_mask: int64[batch, token], 1 on real tokens.
+        mask: bool[batch, token], tokens that the policy wrote.
+        advantages: float32[batch, token].
+        old: float32[batch, token].
+        reference: float32[batch, token], or None.
+    """
+
+    ids: Tensor
+    attention_mask: Tensor
+    mask: Tensor
+    advantages: Tensor
+    old: Tensor
+    reference: Tensor | None
+
+
+def make_rows(trajectories: Sequence[Trajectory], advantages: Advantages) -> list[Row]:
+    """The rows of all included trajectories that have written tokens.
+
+    Raises:
+        ValueError: the lengths do not match, or a trajectory has no tokens; the message says which and what to do.
+    """
+    if len(advantages) != len(trajectories):
+        raise ValueError(f"there are advantages for {len(advantages)} trajectories, but {len(trajectories)} were given")
+    rows = []
+    for index, trajectory in enumerate(trajectories):
+        if not advantages.included[index]:
+            continue
+        tokens = trajectory.tokens
+        if tokens is None:
+            raise ValueError(
+                f"trajectory {index} (task {_name(trajectory)}) has no tokens, so there is nothing to train on; "
+                "trajectories must come from a language-model policy's rollout, or get tokens from "
+                "policy.encode_demonstration(trajectory)"
+            )
+        values = advantages.values[index]
+        if values.size != len(trajectory):
+            raise ValueError(
+                f"trajectory {index} has {len(trajectory)} actions but {values.size} advantages; credit gives one per action"
+            )
+        written = tokens.step >= 0
+        if not written.any():
+            continue
+        if written[0]:
+            raise ValueError(
+                f"the first token of trajectory {index} is marked as written by the policy, but a causal model gives the "
+                "first token no probability; put a start token or a prompt before it"
+            )
+        advantage = np.zeros(len(tokens), dtype=np.float32)
+        advantage[written] = values[tokens.step[written]]
+        rows.append(Row(index=index, tokens=tokens, advantage=advantage, old=tokens.logprobs))
+    return rows
+
+
+def make_piece(rows: Sequence[Row], device: torch.device) -> Piece:
+    """Pad some rows to the longest of them."""
+    batch = collate([row.tokens for row in rows], device=device)
+    references = [row.reference for row in rows if row.reference is not None]
+    return Piece(
+        ids=batch.ids,
+        attention_mask=batch.attention_mask,
+        mask=batch.written,
+        advantages=pad([row.advantage for row in rows]).to(device),
+        old=pad([row.old for row in rows]).to(device),
+        reference=pad(references).to(device) if references else None,
+    )
+
+
+def pad(columns: Sequence[NDArray[np.float32]]) -> Tensor:
+    """Ragged columns as float32[batch, token], 0 on padding."""
+    padded = np.zeros((len(columns), max(column.size for column in columns)), dtype=np.float32)
+    for index, column in enumerate(columns):
+        padded[index, : column.size] = column
+    return torch.from_numpy(padded)
+
+
+def unpad(padded: Tensor, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
+    """The inverse of `pad`."""
+    table = padded.detach().cpu().numpy()
+    return [table[index, : len(row.tokens)].copy() for index, row in enumerate(rows)]
+
+
+def _name(trajectory: Trajectory) -> str:
+    return repr(trajectory.task.id) if trajectory.task is not None else "unknown"
