@@ -31,7 +31,7 @@ a, an and the go. `punctuation`: all of it goes, but for points, commas and sign
 
 DEFAULT_STEPS: tuple[Step, ...] = ("case", "edges", "whitespace")
 
-_EDGES = " \t\r\n\"'`*_“”‘’«»「」『』"
+_EDGES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + "\"'`*_“”‘’«»「」『』"
 _CLOSING = _EDGES + ".,;:!?。，；：！？"
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b", re.IGNORECASE)
 _PUNCTUATION = regex.compile(r"(?!(?<=\p{Nd})[.,](?=\p{Nd})|(?<![\p{L}\p{N}])[-−](?=\p{Nd}))[\p{P}\p{S}]")
@@ -254,7 +254,7 @@ class _ChoicePatterns:
                 rf"[*_ \t\n]{{0,6}}(?i:{label}){opening}(?:text[{{])?{single}{closing}"
             ),
             regex.compile(
-                rf"(?i:\b(?:option|choice|answer)){opening}{single}{closing}[ \t]+(?i:is|seems|appears)"
+                rf"(?i:\b(?:option|choice|answer)){opening}(?P<letter>{upper}){closing}[ \t]+(?i:is|seems|appears)"
                 rf"(?i:[ \t]+(?:the|most|clearly|therefore|indeed|thus)){{0,3}}[ \t]+(?i:correct|right|best|answer)"
             ),
             regex.compile(

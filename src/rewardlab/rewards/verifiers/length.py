@@ -52,7 +52,7 @@ class LengthPenalty(Verifier):
 
     Args:
         maximum: the length from which the penalty is -1.
-        buffer: how far before that it begins.
+        buffer: how far before that it begins; 0 makes it a step just beyond the maximum.
         unit: `tokens` (needs `Trajectory.tokens`), `words` or `characters`.
         turns: whether all messages of the policy count, or only its last.
     """
@@ -83,7 +83,6 @@ class LengthPenalty(Verifier):
         return (free - length) / self.buffer
 
 
-@register("cosine_length")
 @dataclass(frozen=True, kw_only=True)
 class CosineLength(Reward):
     """A reward that moves with length along half a cosine: short right answers are worth most, and short wrong ones

@@ -34,13 +34,34 @@ _BY_SCRIPT = {
 }
 
 _LITTLE_WORDS = {
-    "en": "the of and to in is that it for was with as on are this be at by not you from have or an they we",
-    "es": "el la los las de que y en un una es por con para no se del al lo como más pero su sus está son este",
-    "pt": "o a os as de que e em um uma é por com para não se do da dos das no na ao como mais mas seu sua está são",
-    "fr": "le la les de des et en un une est que qui dans pour par sur avec ne pas plus ce cette au aux du il elle",
-    "de": "der die das und in den von zu mit ist ein eine nicht für auf dem des sich auch als an es werden aus bei",
-    "it": "il lo la i gli le di che e in un una è per con non si del della dei al alla come più ma sono questo",
-    "nl": "de het een en van in is dat op te voor met niet zijn aan er ook als bij door wordt naar uit maar om",
+    "en": (
+        "the of and to in is that it for was with as on are this be at by not you from have or an they we"
+        " their were when which would there been one all we if but what so can about he she his her has had will them then"
+    ),
+    "es": (
+        "el la los las de que y en un una es por con para no se del al lo como más pero su sus está son este"
+        " cuando fue ser hay si ya le les ni sobre entre desde hasta donde todo sin quien eso ese esa era"
+    ),
+    "pt": (
+        "o a os as de que e em um uma é por com para não se do da dos das no na ao como mais mas seu sua está são"
+        " quando foi ser há se já lhe nem sobre entre desde até onde tudo sem quem isso esse essa era pelo pela muito"
+    ),
+    "fr": (
+        "le la les de des et en un une est que qui dans pour par sur avec ne pas plus ce cette au aux du il elle"
+        " mais ou où son sa ses leur leurs je tu on se ne être avoir fait cela comme tout très bien aussi était ils elles"
+    ),
+    "de": (
+        "der die das und in den von zu mit ist ein eine nicht für auf dem des sich auch als an es werden aus bei"
+        " aber oder wenn nach noch nur über unter sein ihr ihre war hat haben wird kann einen einem einer zum zur so man ich du er"
+    ),
+    "it": (
+        "il lo la i gli le di che e in un una è per con non si del della dei al alla come più ma sono questo"
+        " ha ho hanno era erano quando se o ed da dal dalla nella delle degli suo sua loro anche molto tutto così dove chi ogni poi"
+    ),
+    "nl": (
+        "de het een en van in is dat op te voor met niet zijn aan er ook als bij door wordt naar uit maar om"
+        " ze zij hij wij hun was had hebben heeft maar dan nog wel geen kan toen naar over tot zo hier"
+    ),
     "pl": "i w na z do nie się to jest że o jak po co dla od przez są oraz ale za tym może być czy które",
     "vi": "và của là có các những trong được cho với một không này người để đã khi từ như về tại cũng ra",
     "fi": "ja on ei että se ovat oli mutta hän kun myös tai niin kuin joka ovat voi olla tämä mitä sen jos sekä ne",
@@ -122,7 +143,8 @@ def _most_likely(text: str, codes: tuple[str, ...], likely: str) -> str:
     points = {}
     for code in codes:
         own = re.findall(f"[{_OWN_LETTERS[code]}]", folded) if code in _OWN_LETTERS else []
-        points[code] = sum(word in _SETS[code] for word in found) + 0.5 * len(own)
+        # a word of one letter ("a", "i", "o") is a little word in many languages, so it says less
+        points[code] = sum(0.25 + 0.75 * (len(word) > 1) for word in found if word in _SETS[code]) + 0.5 * len(own)
     best = max(points.values())
     if points.get(likely) == best:
         return likely

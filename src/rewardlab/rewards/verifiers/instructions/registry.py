@@ -122,4 +122,12 @@ def _option_checks(check: Check) -> dict[str, tuple[bool, Any, Any]]:
 
 
 def _hint_text(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    """An annotation as a reader would write it, without what pydantic checks beyond the type."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Annotated:
+        return _hint_text(arguments[0])
+    if typing.get_origin(hint) is list:
+        return f"a list of {_hint_text(arguments[0])}"
+    if typing.get_origin(hint) is Literal:
+        return f"one of {', '.join(map(repr, arguments))}"
+    return hint.__name__ if isinstance(hint, type) else str(hint)
