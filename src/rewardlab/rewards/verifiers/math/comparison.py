@@ -1,0 +1,483 @@
+"""Whether two answers say the same, decided without sympy: yes, no, or None where neither is certain.
+
+The rules are those of a fair grader. Numbers are compared exactly; a decimal stands for the value it was rounded or cut
+from; "50%" is 50 or 0.5; units count where both sides name a known one; "x = 5" answers "5"; order counts in tuples, not
+in sets and bare lists.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import NamedTuple
+
+from rewardlab.rewards.verifiers.math.algebra import (
+    TooHard,
+    Tree,
+    canonical,
+    negated,
+    number,
+    rational,
+    real_value,
+    same,
+    symbols,
+)
+from rewardlab.rewards.verifiers.math.lexing import MAX_ANSWER, plain
+from rewardlab.rewards.verifiers.math.reading import (
+    Answer,
+    Matrix,
+    Relation,
+    Scalar,
+    Sequence,
+    Union,
+    Unread,
+    Words,
+    letter_unit,
+    read,
+    words_of,
+)
+from rewardlab.rewards.verifiers.math.units import DEGREE
+
+FLOAT_NOISE = Fraction(1, 10**12)
+"""Relative difference that the rounding of floats explains (17.999999999999996 is 18)."""
+
+
+class Rules(NamedTuple):
+    """How far two numbers may differ.
+
+    Args:
+        significant_digits: a decimal with at least so many digits stands for every value that it could be rounded or cut from.
+        tolerance: relative difference that is accepted besides, for any two numbers.
+    """
+
+    significant_digits: int = 6
+    tolerance: float = 0.0
+
+
+@functools.lru_cache(maxsize=16384)
+def compare(gold: str, answer: str, rules: Rules = Rules()) -> bool | None:  # noqa: B008  # immutable
+    """Whether an answer equals the gold answer: yes, no, or None where only the symbolic path can say."""
+    if gold == answer:
+        return True
+    if max(len(gold), len(answer)) > MAX_ANSWER:
+        return False
+    if plain(gold) == plain(answer) != "":
+        return True
+    choice = _same_choice(gold, answer)
+    if choice is not None:
+        return choice
+    return equal(read(gold), read(answer), rules)
+
+
+def equal(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
+    """Compare two answers that have been read."""
+    if isinstance(gold, Unread) or isinstance(answer, Unread):
+        return _unread(gold, answer)
+    if isinstance(gold, Relation) or isinstance(answer, Relation):
+        return _relations(gold, answer, rules)
+    if isinstance(gold, Scalar) and isinstance(answer, Scalar):
+        return _scalars(gold, answer, rules)
+    if isinstance(gold, Words) or isinstance(answer, Words):
+        return _words(gold, answer)
+    if isinstance(gold, Matrix) or isinstance(answer, Matrix):
+        return _matrices(gold, answer, rules)
+    if isinstance(gold, Union) or isinstance(answer, Union):
+        gold, answer = _region(gold) or gold, _region(answer) or answer
+        return _unions(gold, answer, rules)
+    return _sequences(gold, answer, rules)
+
+
+def _all(results: list[bool | None]) -> bool | None:
+    if False in results:
+        return False
+    return None if None in results else True
+
+
+def _unread(gold: Answer, answer: Answer) -> bool | None:
+    """Words against mathematics that could not be read differ; anything else is open."""
+    return False if isinstance(gold, Words) or isinstance(answer, Words) else None
+
+
+# ---- numbers and expressions --------------------------------------------------------------------------------------------
+
+
+def _scalars(gold: Scalar, answer: Scalar, rules: Rules) -> bool | None:
+    if gold.value is not None and answer.value is not None and gold.value == answer.value and gold.unit == answer.unit:
+        return True
+    if gold.unit is not None and answer.unit is not None:
+        if gold.unit.dimension != answer.unit.dimension:
+            return False
+        if gold.unit.worth != answer.unit.worth:
+            return _values(_scaled(gold, gold.unit.worth), _scaled(answer, answer.unit.worth), rules)
+    results = [_values(gold, answer, rules)]
+    if gold.percent != answer.percent:  # 50% is 50, and 0.5
+        hundredth = Fraction(1, 100)
+        pair = (_scaled(gold, hundredth), answer) if gold.percent else (gold, _scaled(answer, hundredth))
+        results.append(_values(*pair, rules))
+    if (gold.unit == DEGREE) != (answer.unit == DEGREE) and gold.unit != answer.unit and None in (gold.unit, answer.unit):
+        pair = (_radians(gold), answer) if gold.unit == DEGREE else (gold, _radians(answer))
+        results.append(_values(*pair, rules))
+    if True in results:
+        return True
+    for one, other in ((gold, answer), (answer, gold)):  # "5m" against "5": the letter may be a unit
+        measured = letter_unit(one)
+        if measured is not None and other.value is not None:
+            return numbers_equal(Scalar(number(measured), measured), other, rules)
+    return None if None in results else False
+
+
+def _values(gold: Scalar, answer: Scalar, rules: Rules) -> bool | None:
+    if gold.value is not None and answer.value is not None:
+        return numbers_equal(gold, answer, rules)
+    known, constant = (gold, answer) if gold.value is not None else (answer, gold)
+    if known.value is not None:
+        exact = _rational_value(constant.tree)
+        if exact is not None:
+            return numbers_equal(gold, answer, rules, {id(constant): exact})
+        if not symbols(constant.tree):
+            close = _near_constant(known, constant.tree, gold is known, rules)
+            if close is not None:
+                return close
+    elif rules.tolerance and not symbols(gold.tree) and not symbols(answer.tree):
+        first, second = real_value(gold.tree), real_value(answer.tree)
+        if first is not None and second is not None and abs(first - second) <= rules.tolerance * abs(first):
+            return True
+    return _same_names(gold.tree, answer.tree)
+
+
+def _rational_value(tree: Tree) -> Fraction | None:
+    try:
+        return rational(canonical(tree))
+    except (TooHard, RecursionError):
+        return None
+
+
+def numbers_equal(gold: Scalar, answer: Scalar, rules: Rules, exact: dict[int, Fraction] | None = None) -> bool:
+    """Whether two rational numbers are the same, allowing for how decimals are written.
+
+    Args:
+        gold: a number.
+        answer: another.
+        rules: how far they may differ.
+        exact: values, by id, of expressions that turned out to be rational.
+    """
+    values = exact or {}
+    first, second = values.get(id(gold), gold.value), values.get(id(answer), answer.value)
+    assert first is not None and second is not None  # both are numbers
+    if first == second:
+        return True
+    gap = abs(first - second)
+    if rules.tolerance and gap <= Fraction(rules.tolerance) * abs(first):
+        return True
+    if gold.decimals is None and answer.decimals is None:
+        return False
+    if gap <= FLOAT_NOISE * max(abs(first), abs(second)):
+        return True
+    for one, other in ((gold, answer), (answer, gold)):
+        if one.decimals is not None and one.digits >= rules.significant_digits:  # it may be the other one, rounded or cut
+            shorter = other.decimals is None or other.decimals > one.decimals
+            if shorter and gap < Fraction(10) ** -one.decimals:
+                return True
+    return False
+
+
+def _near_constant(known: Scalar, tree: Tree, known_is_gold: bool, rules: Rules) -> bool | None:
+    """A number against an irrational constant: a decimal may be its rounding; None where that is not clear."""
+    value = real_value(tree)
+    if value is None or known.value is None:
+        return None
+    try:
+        written = float(known.value)
+    except OverflowError:
+        return None
+    gap = abs(written - value)
+    if rules.tolerance and gap <= rules.tolerance * abs(written if known_is_gold else value):
+        return True
+    if known.decimals is not None:
+        if gap <= 1e-12 * abs(value):
+            return True
+        unit = 10.0**-known.decimals if known.decimals < 300 else 0.0
+        if known.digits >= rules.significant_digits and gap < unit and unit > 1e-11 * abs(value):
+            return True
+    return False if gap > 1e-9 * max(abs(value), abs(written)) else None
+
+
+def _same_names(gold: Tree, answer: Tree) -> bool | None:
+    """Compare expressions, taking upper and lower case letters as one where each side uses only one of them."""
+    result = same(gold, answer)
+    if result is not True:
+        ours, theirs = symbols(gold), symbols(answer)
+        if ours != theirs and {name.casefold() for name in ours} == {name.casefold() for name in theirs}:
+            if len(ours) == len(theirs) == len({name.casefold() for name in ours}):
+                return same(_folded(gold), _folded(answer))
+    return result
+
+
+def _folded(tree: Tree) -> Tree:
+    kind = tree[0]
+    if kind == "sym":
+        return ("sym", tree[1].casefold())
+    if kind in ("add", "mul"):
+        return (kind, tuple(_folded(child) for child in tree[1]))
+    if kind == "pow":
+        return (kind, _folded(tree[1]), _folded(tree[2]))
+    return (kind, tree[1], tuple(_folded(child) for child in tree[2])) if kind == "fn" else tree
+
+
+def _scaled(answer: Scalar, factor: Fraction) -> Scalar:
+    """A number times a factor; a decimal keeps its digits where the factor is a power of ten."""
+    tree = ("mul", (number(factor), answer.tree))
+    if answer.value is None:
+        return Scalar(tree)
+    value = answer.value * factor
+    shift = round(math.log10(factor)) if factor > 0 else 0
+    decimals = answer.decimals if answer.decimals is None else answer.decimals - shift
+    return Scalar(number(value), value, decimals if Fraction(10) ** shift == factor else None, answer.digits)
+
+
+def _radians(answer: Scalar) -> Scalar:
+    return Scalar(("fn", "deg", (answer.tree,)))
+
+
+# ---- words ------------------------------------------------------------------------------------------------------------
+
+
+_CHOICE = re.compile(r"(?:\\(?:text|textbf|mathrm|mathbf|rm)\s*\{?)?\s*\(?\s*([A-Z])\s*(?:\)|\}|\.|:|$)")
+_MARKED = re.compile(r"[(){}.:]")
+
+
+def _same_choice(gold: str, answer: str) -> bool | None:
+    r"""Compare letters of a multiple choice, such as "(C)", "C." and "\text{(C)}\ 12"; None where the gold is no letter."""
+    letter = gold.strip().strip("$() .*")
+    if letter.startswith("\\"):
+        wrapped = _CHOICE.match(letter)
+        letter = wrapped[1] if wrapped and wrapped.end() >= len(letter) - 2 else ""
+    if len(letter) != 1 or not "A" <= letter <= "Z":
+        return None
+    other = answer.strip().strip("$*` ")
+    if len(other) == 1 and other.isalpha():
+        return other.upper() == letter
+    chosen = _CHOICE.match(other)
+    if chosen is None or not _MARKED.search(other):
+        return None
+    return chosen[1] == letter
+
+
+def _words(gold: Answer, answer: Answer) -> bool | None:
+    if isinstance(gold, Words) and isinstance(answer, Words):
+        return gold.text == answer.text
+    words, other = (gold, answer) if isinstance(gold, Words) else (answer, gold)
+    if isinstance(other, Sequence) and not other.opening and any(isinstance(item, Words) for item in other.items):
+        return None
+    assert isinstance(words, Words)
+    return None if len(words.text) <= 3 and words.text.isalpha() and len(words.text) > 1 else False
+
+
+# ---- lists, sets, intervals, matrices -----------------------------------------------------------------------------------
+
+
+def _sequences(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
+    if isinstance(gold, Scalar) or isinstance(answer, Scalar):  # {5} answers 5
+        several = answer if isinstance(gold, Scalar) else gold
+        if isinstance(several, Sequence) and len(several.items) == 1:
+            one = several.items[0]
+            return equal(gold, one, rules) if several is answer else equal(one, answer, rules)
+        return False
+    assert isinstance(gold, Sequence) and isinstance(answer, Sequence)
+    sets = (gold.opening == "{set") + (answer.opening == "{set")
+    bare = (gold.opening == "") + (answer.opening == "")
+    if sets == 2 or (sets and bare) or bare == 2:
+        return _unordered(gold.items, answer.items, rules, distinct=sets > 0)
+    if sets:
+        return False
+    if not bare and len(gold.items) == 2 and (gold.opening, gold.closing) != (answer.opening, answer.closing):
+        return False  # open and closed ends differ
+    if len(gold.items) != len(answer.items):
+        return False
+    return _all([equal(one, other, rules) for one, other in zip(gold.items, answer.items, strict=True)])
+
+
+def _unordered(gold: list[Answer], answer: list[Answer], rules: Rules, distinct: bool) -> bool | None:
+    if len(gold) * len(answer) > 400:
+        return None
+    if distinct:
+        gold, answer = _distinct(gold, rules), _distinct(answer, rules)
+    if len(gold) != len(answer):
+        return False
+    left = list(answer)
+    undecided = False
+    for one in gold:
+        results = [equal(one, other, rules) for other in left]
+        if True in results:
+            left.pop(results.index(True))
+        elif None in results:
+            undecided = True
+        else:
+            return False
+    return None if undecided else True
+
+
+def _distinct(items: list[Answer], rules: Rules) -> list[Answer]:
+    kept: list[Answer] = []
+    for item in items:
+        if not any(equal(item, other, rules) for other in kept):
+            kept.append(item)
+    return kept
+
+
+def _unions(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
+    ours, theirs = _union_parts(gold), _union_parts(answer)
+    if ours is None or theirs is None:
+        return False
+    if len(ours) != len(theirs):
+        return None  # parts may overlap or touch
+    return _unordered(ours, theirs, rules, distinct=False) or None
+
+
+def _union_parts(answer: Answer) -> list[Answer] | None:
+    if isinstance(answer, Union):
+        return answer.parts
+    if isinstance(answer, Sequence) and not answer.opening and all(isinstance(item, Sequence) for item in answer.items):
+        return answer.items
+    return [answer] if isinstance(answer, Sequence) else None
+
+
+def _matrices(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
+    if not (isinstance(gold, Matrix) and isinstance(answer, Matrix)):
+        return False
+    if [len(row) for row in gold.rows] != [len(row) for row in answer.rows]:
+        return False
+    pairs = [pair for rows in zip(gold.rows, answer.rows, strict=True) for pair in zip(*rows, strict=True)]
+    return _all([equal(one, other, rules) for one, other in pairs])
+
+
+# ---- equations and inequalities -----------------------------------------------------------------------------------------
+
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
+
+
+def _relations(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
+    ours, theirs = _assignment(gold), _assignment(answer)
+    if not isinstance(gold, Relation):
+        region = _region(answer) if isinstance(gold, (Sequence, Union)) else None
+        if region is not None:
+            return equal(gold, region, rules)
+        return equal(gold, theirs[1], rules) if theirs else False if _is_inequality(answer) else _last_side(gold, answer, rules)
+    if not isinstance(answer, Relation):
+        region = _region(gold) if isinstance(answer, (Sequence, Union)) else None
+        if region is not None:
+            return equal(region, answer, rules)
+        if ours:
+            return equal(ours[1], answer, rules)
+        return None if isinstance(answer, (Sequence, Union)) else False
+    if ours and theirs and ours[0] == theirs[0]:
+        return equal(ours[1], theirs[1], rules)
+    if len(gold.operators) == len(answer.operators) == 1:
+        return _same_relation(gold, answer)
+    return _same_chain(gold, answer, rules)
+
+
+def _is_inequality(answer: Answer) -> bool:
+    return isinstance(answer, Relation) and any(operator != "=" for operator in answer.operators)
+
+
+def _last_side(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
+    """A chain of equations such as 2 + 3 = 5 answers 5."""
+    assert isinstance(answer, Relation)
+    return equal(gold, answer.sides[-1], rules)
+
+
+def _assignment(answer: Answer) -> tuple[Tree, Answer] | None:
+    """The name and the last side of "x = ... = 5" or "f(x) = ..."; None for any other answer."""
+    if not isinstance(answer, Relation) or _is_inequality(answer):
+        return None
+    first = answer.sides[0]
+    if isinstance(first, Scalar) and (first.tree[0] == "sym" or first.tree[0] == "fn" and len(first.tree[1]) == 1):
+        return first.tree, answer.sides[-1]
+    return None
+
+
+def _sides(relation: Relation) -> list[Tree] | None:
+    trees = [side.tree for side in relation.sides if isinstance(side, Scalar)]
+    return trees if len(trees) == len(relation.sides) else None
+
+
+def _same_relation(gold: Relation, answer: Relation) -> bool | None:
+    """Whether two relations say the same: their differences of sides are multiples of one another."""
+    ours, theirs = _sides(gold), _sides(answer)
+    if ours is None or theirs is None:
+        return None
+    first, second = gold.operators[0], answer.operators[0]
+    kinds = {"=": "=", "!=": "!=", "<": "<", ">": "<", "<=": "<=", ">=": "<="}
+    if kinds[first] != kinds[second]:
+        return False if "=" in (first, second) else None
+    try:
+        upper = canonical(("add", (ours[0], negated(ours[1]))))[0]
+        lower = canonical(("add", (theirs[0], negated(theirs[1]))))[0]
+    except (TooHard, RecursionError):
+        return None
+    if first not in ("=", "!=") and (first in (">", ">=")) != (second in (">", ">=")):
+        lower = {monomial: -coefficient for monomial, coefficient in lower.items()}
+    if upper.keys() == lower.keys() and upper:
+        ratios = {coefficient / lower[monomial] for monomial, coefficient in upper.items()}
+        if len(ratios) == 1 and (first in ("=", "!=") or ratios.pop() > 0):
+            return True
+    if all(_is_linear(polynomial) for polynomial in (upper, lower)):
+        return False
+    return None
+
+
+def _is_linear(polynomial: dict[tuple[tuple[str, Fraction], ...], Fraction]) -> bool:
+    """Whether it is a sum of variables with rational weights, and a constant."""
+    return bool(polynomial) and all(
+        not monomial or (len(monomial) == 1 and monomial[0][1] == 1 and len(monomial[0][0]) <= 2) for monomial in polynomial
+    )
+
+
+def _same_chain(gold: Relation, answer: Relation, rules: Rules) -> bool | None:
+    """Whether two chains such as 1 < x < 2 are the same, read from either end."""
+    if len(gold.sides) != len(answer.sides):
+        return None
+    for sides, operators in (
+        (answer.sides, answer.operators),
+        (answer.sides[::-1], [_FLIPPED[operator] for operator in answer.operators[::-1]]),
+    ):
+        if operators == gold.operators and _all([equal(a, b, rules) for a, b in zip(gold.sides, sides, strict=True)]):
+            return True
+    return None
+
+
+def _region(answer: Answer) -> Answer | None:
+    """The interval or union that inequalities in one variable describe; None for other answers."""
+    if isinstance(answer, Sequence):
+        if answer.opening:
+            return None
+        parts = [_region(item) for item in answer.items]
+        return None if None in parts else Union([part for part in parts if part is not None])
+    if not isinstance(answer, Relation) or len(answer.sides) > 3:
+        return None
+    sides, operators = answer.sides, answer.operators
+    if any(operator in ("=", "!=") for operator in operators) or not all(isinstance(side, Scalar) for side in sides):
+        return None
+    if operators[0] in (">", ">="):
+        sides, operators = sides[::-1], [_FLIPPED[operator] for operator in operators[::-1]]
+    if any(operator not in ("<", "<=") for operator in operators):
+        return None
+    infinity = Scalar(("const", "oo"))
+    minus_infinity = Scalar(negated(("const", "oo")))
+    names = [isinstance(side, Scalar) and side.tree[0] == "sym" for side in sides]
+    closed = {"<": ("(", ")"), "<=": ("[", "]")}
+    if names == [True, False]:
+        return Sequence("(", closed[operators[0]][1], [minus_infinity, sides[1]])
+    if names == [False, True]:
+        return Sequence(closed[operators[0]][0], ")", [sides[0], infinity])
+    if names == [False, True, False]:
+        return Sequence(closed[operators[0]][0], closed[operators[1]][1], [sides[0], sides[2]])
+    return None
+
+
+Comparator = Callable[[str, str, Rules], bool | None]
+__all__ = ["FLOAT_NOISE", "Rules", "compare", "equal", "numbers_equal", "words_of"]
