@@ -1,0 +1,134 @@
+"""What a training configuration holds. Options of policies, rewards and the rest are checked against the classes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rewardlab.registry import SpecError
+
+Spec = dict[str, Any] | str
+"""A name, or a mapping with `type` and options."""
+
+
+class Section(BaseModel):
+    """A part of a configuration: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class Tasks(Section):
+    """Where tasks come from: the environment's own world, or files."""
+
+    train: int = Field(256, ge=1, description="How many training tasks, when the environment makes them.")
+    test: int = Field(128, ge=1, description="How many held-out tasks, when the environment makes them.")
+    file: str | None = Field(None, description="JSON Lines file of training tasks, instead of the environment's own.")
+    test_file: str | None = Field(None, description="JSON Lines file of held-out tasks.")
+    seed: int | None = Field(None, description="Seed of the tasks; the run's own when not given.")
+
+
+class WarmStart(Section):
+    """Supervised learning on demonstrations before reinforcement learning."""
+
+    demonstrations: int = Field(64, ge=1, description="How many; made by the environment from training tasks.")
+    file: str | None = Field(None, description="Trajectories to learn from instead (.jsonl or .parquet).")
+    steps: int = Field(100, ge=1, description="Optimiser steps.")
+    batch_size: int = Field(16, ge=1, description="Demonstrations in each step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate.")
+
+
+class Training(Section):
+    """The loop: how many steps, over what, and who sits in the seats."""
+
+    steps: int = Field(50, ge=0, description="Updates; 0 only warms up.")
+    tasks_per_step: int = Field(8, ge=1, description="Tasks in each step.")
+    group_size: int = Field(8, ge=1, description="Attempts at each task.")
+    objective: Spec = Field("grpo", description="What an update optimises; `rewardlab list objectives`.")
+    credit: Spec | None = Field(None, description="Who earned the reward; the objective's own when not given.")
+    curriculum: Spec = Field("shuffled", description="Which tasks come next; `rewardlab list curricula`.")
+
+
+class Evaluation(Section):
+    """Measuring on held-out tasks, before, during and after."""
+
+    every: int = Field(10, ge=0, description="Steps between evaluations; 0 for only before and after.")
+    reward: Spec | None = Field(None, description="What counts as success; the training reward when not given.")
+    success_at: float = Field(1.0, description="Lowest value that is a success.")
+    group_size: int = Field(1, ge=1, description="Attempts at each task.")
+    temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 takes the most likely token.")
+    before_warm_start: bool = Field(True, description="Whether to measure the policy as it was given, too.")
+
+
+class Output(Section):
+    """What the run folder keeps."""
+
+    checkpoint_every: int = Field(1, ge=1, description="Steps between checkpoints; a crash loses at most so many.")
+    keep_checkpoints: int = Field(2, ge=1, description="How many checkpoints stay.")
+    trajectories_every: int = Field(1, ge=0, description="Steps between stored batches of trajectories; 0 for none.")
+    tokens: bool = Field(False, description="Whether stored trajectories keep their tokens (ten times the size).")
+    trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(
+        default_factory=list, description="Beside the progress bar and metrics.jsonl."
+    )
+
+
+class TrainConfig(Section):
+    """A whole training run."""
+
+    seed: int = Field(0, description="Every random choice comes from it.")
+    output: str = Field("runs/default", description="The run folder.")
+    device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; the best there is when not given.")
+    threads: int | None = Field(None, ge=1, description="Processor threads for torch; its own default when not given.")
+    policy: Spec = Field("tiny", description="What acts; `rewardlab list policies`.")
+    environment: Spec = Field(description="Where it acts; `rewardlab list environments`.")
+    reward: Spec = Field(description="What is rewarded: a spec, or the name of a spec file.")
+    tasks: Tasks = Field(default_factory=Tasks)  # type: ignore[arg-type]
+    warm_start: WarmStart | None = None
+    training: Training = Field(default_factory=Training)  # type: ignore[arg-type]
+    sampling: dict[str, Any] = Field(default_factory=dict, description="How tokens are drawn while training.")
+    limits: dict[str, Any] = Field(default_factory=dict, description="Most turns, tokens and seconds of an attempt.")
+    evaluation: Evaluation = Field(default_factory=Evaluation)  # type: ignore[arg-type]
+    keep: Output = Field(default_factory=Output)  # type: ignore[arg-type]
+
+    def check(self) -> None:
+        """Check every option against the class that takes it.
+
+        Raises:
+            SpecError: the first that is wrong, with the path of its key.
+        """
+        from rewardlab.config.names import POLICIES
+        from rewardlab.config.options import check_options
+        from rewardlab.environments import ENVIRONMENTS
+        from rewardlab.policies.engines.base import Sampling
+        from rewardlab.policies.rollout import Limits
+        from rewardlab.training import CREDITS, CURRICULA, OBJECTIVES
+
+        self.build_reward(self.reward, ("reward",))
+        if self.evaluation.reward is not None:
+            self.build_reward(self.evaluation.reward, ("evaluation", "reward"))
+        for registry, spec, path, given in (
+            (POLICIES, self.policy, ("policy",), ("corpus", "seed", "device")),
+            (ENVIRONMENTS, self.environment, ("environment",), ()),
+            (OBJECTIVES, self.training.objective, ("training", "objective"), ("accelerator", "seed")),
+            (CREDITS, self.training.credit, ("training", "credit"), ()),
+            (CURRICULA, self.training.curriculum, ("training", "curriculum"), ("tasks", "count", "seed")),
+        ):
+            if spec is None:
+                continue
+            target, options = registry.target(spec, path=path, given=given)
+            name = spec if isinstance(spec, str) else spec["type"]
+            check_options(target, options, kind=f"{registry.kind} {name!r}", path=path, leave_out=given)
+        check_options(Sampling, self.sampling, kind="sampling", path=("sampling",))
+        check_options(Limits, self.limits, kind="limits", path=("limits",))
+
+    @staticmethod
+    def build_reward(spec: Spec, path: tuple[str, ...]) -> Any:
+        """The reward that a spec (or the name of a spec file) stands for."""
+        from rewardlab.rewards.spec import from_spec, load_reward
+
+        if isinstance(spec, str):
+            try:
+                return load_reward(spec)
+            except SpecError as error:
+                raise SpecError(str(error), path) from error
+        return from_spec(spec, path=path)

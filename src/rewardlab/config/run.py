@@ -1,0 +1,241 @@
+"""A configuration made into a run: build the seats, train, write the report, and say what came of it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rewardlab.config.model import Spec, TrainConfig
+from rewardlab.config.names import POLICIES
+from rewardlab.config.options import build, check_options
+from rewardlab.environments import ENVIRONMENTS
+from rewardlab.registry import SpecError
+from rewardlab.types import Message, Task, Trajectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """What a run gave.
+
+    Args:
+        output: the run folder.
+        report: the self-contained page.
+        steps: training steps done.
+        evaluations: the lines of evaluations.jsonl.
+        tasks: how many held-out tasks were tried.
+    """
+
+    output: Path
+    report: Path | None
+    steps: int
+    evaluations: list[dict[str, Any]]
+    tasks: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {
+            "output": str(self.output),
+            "report": None if self.report is None else str(self.report),
+            "steps": self.steps,
+            "tasks": self.tasks,
+            "evaluations": self.evaluations,
+        }
+
+    def table(self) -> Any:
+        """A rich table of success on held-out tasks, before and after."""
+        from rich.console import Group
+        from rich.table import Table
+
+        grid = Table(title=f"Held-out tasks ({self.tasks})", title_justify="left")
+        for column in ("", "step", "success", "95% interval", "mean reward"):
+            grid.add_column(column)
+        labels = {"initial": "as given", "start": "before training"}
+        shown = [line for line in self.evaluations if line["phase"] in labels]
+        last = [line for line in self.evaluations if line["phase"] == "training"][-1:]
+        for line in [*shown, *last]:
+            scored = int(line.get("samples/scored") or 0)
+            low, high = share_interval(line["success"], scored)
+            grid.add_row(
+                labels.get(line["phase"], "after training"),
+                str(line["step"]),
+                f"{line['success']:.1%}",
+                f"[{low:.1%}, {high:.1%}]",
+                f"{line['reward/mean']:.3f}",
+            )
+        notes = [f"run folder: {self.output}"]
+        if self.report is not None:
+            notes.append(f"report: {self.report}")
+        return Group(grid, *notes)
+
+
+def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) -> RunOutcome:
+    """Train as a configuration says.
+
+    Args:
+        config: a checked configuration.
+        resume: whether to go on from the last checkpoint in the run folder.
+        progress_bar: whether a bar shows the training.
+
+    Raises:
+        SpecError: the configuration does not fit together (a world without tasks and no file of them, say).
+    """
+    from rewardlab.policies.engines.base import Sampling
+    from rewardlab.policies.rollout import Limits
+    from rewardlab.training.evaluation import Evaluation
+    from rewardlab.training.loop import Trainer
+    from rewardlab.training.report import write_report
+    from rewardlab.training.trackers import TRACKERS
+    from rewardlab.training.warm_start import WarmStart
+
+    _threads(config.threads)
+    environment = environment_factory(config.environment)
+    world = environment()
+    train_tasks, test_tasks = _tasks(config, world)
+    policy = build(
+        POLICIES,
+        config.policy,
+        path=("policy",),
+        given={"corpus": _corpus(world, train_tasks, config.seed), "seed": config.seed, "device": config.device},
+    )
+    sampling = Sampling(**check_options(Sampling, config.sampling, kind="sampling", path=("sampling",)))
+    held_out = config.evaluation
+    evaluation = None
+    if test_tasks:
+        evaluation = Evaluation(
+            tasks=test_tasks,
+            every=held_out.every,
+            reward=None if held_out.reward is None else config.build_reward(held_out.reward, ("evaluation", "reward")),
+            sampling=Sampling(temperature=held_out.temperature, max_new_tokens=sampling.max_new_tokens),
+            group_size=held_out.group_size,
+            success_at=held_out.success_at,
+            before_warm_start=held_out.before_warm_start,
+        )
+    warm_start = None
+    if config.warm_start is not None:
+        warm_start = WarmStart(
+            demonstrations=_demonstrations(config, world, train_tasks),
+            steps=config.warm_start.steps,
+            batch_size=config.warm_start.batch_size,
+            learning_rate=config.warm_start.learning_rate,
+        )
+    trainer = Trainer(
+        policy=policy,
+        environment=environment,
+        reward=config.build_reward(config.reward, ("reward",)),
+        tasks=train_tasks,
+        credit=config.training.credit,
+        objective=config.training.objective,
+        curriculum=config.training.curriculum,
+        steps=config.training.steps,
+        group_size=config.training.group_size,
+        tasks_per_step=config.training.tasks_per_step,
+        sampling=sampling,
+        limits=Limits(**check_options(Limits, config.limits, kind="limits", path=("limits",))),
+        evaluation=evaluation,
+        warm_start=warm_start,
+        output=config.output,
+        seed=config.seed,
+        resume=resume,
+        trackers=[
+            TRACKERS.resolve(name)() for name in [*(["progress"] if progress_bar else []), *config.keep.trackers]
+        ],
+        checkpoint_every=config.keep.checkpoint_every,
+        keep_checkpoints=config.keep.keep_checkpoints,
+        trajectories_every=config.keep.trajectories_every,
+        save_tokens=config.keep.tokens,
+        config=config.model_dump(mode="json", exclude_none=True),
+    )
+    result = trainer.run()
+    output = Path(config.output)
+    return RunOutcome(
+        output=output,
+        report=write_report(output) if trainer.processes.main else None,
+        steps=result.steps,
+        evaluations=result.evaluations,
+        tasks=len(test_tasks),
+    )
+
+
+def environment_factory(spec: Spec) -> Callable[[], Any]:
+    """A factory of the environment that a spec names."""
+    target, options = ENVIRONMENTS.target(spec, path=("environment",))
+    name = spec if isinstance(spec, str) else spec["type"]
+    checked = check_options(target, options, kind=f"environment {name!r}", path=("environment",))
+    return functools.partial(target, **checked)
+
+
+def share_interval(share: float, count: int) -> tuple[float, float]:
+    """95% interval of a share of independent successes (Wilson 1927, score interval without correction).
+
+    Args:
+        share: successes over tries, in [0, 1].
+        count: tries; with none the interval is all of [0, 1].
+    """
+    if not count or not np.isfinite(share):
+        return 0.0, 1.0
+    z = 1.959963984540054
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
+def _threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _tasks(config: TrainConfig, world: Any) -> tuple[list[Task], list[Task]]:
+    tasks = config.tasks
+    seed = config.seed if tasks.seed is None else tasks.seed
+    if tasks.file is not None:
+        from rewardlab.storage import read_tasks
+
+        train = list(read_tasks(tasks.file))
+    elif hasattr(world, "tasks"):
+        train = world.tasks("train", tasks.train, seed)
+    else:
+        raise SpecError(
+            f"environment {config.environment!r} brings no tasks of its own; give tasks.file, a JSON Lines file of tasks",
+            ("tasks",),
+        )
+    if tasks.test_file is not None:
+        from rewardlab.storage import read_tasks
+
+        return train, list(read_tasks(tasks.test_file))
+    return train, world.tasks("test", tasks.test, seed) if tasks.file is None else []
+
+
+def _demonstrations(config: TrainConfig, world: Any, tasks: Sequence[Task]) -> list[Trajectory]:
+    warm_start = config.warm_start
+    assert warm_start is not None  # only asked for where there is one
+    if warm_start.file is not None:
+        from rewardlab.storage import read_trajectories
+
+        return list(read_trajectories(warm_start.file))
+    if not hasattr(world, "demonstrations"):
+        raise SpecError(
+            f"environment {config.environment!r} brings no demonstrations; give warm_start.file, a file of trajectories",
+            ("warm_start",),
+        )
+    if len(tasks) < warm_start.demonstrations:
+        raise SpecError(
+            f"warm_start.demonstrations is {warm_start.demonstrations}, but there are only {len(tasks)} training tasks; "
+            "raise tasks.train",
+            ("warm_start", "demonstrations"),
+        )
+    demonstrations: list[Trajectory] = world.demonstrations(tasks[: warm_start.demonstrations])
+    return demonstrations
+
+
+def _corpus(world: Any, tasks: Sequence[Task], seed: int) -> list[str | list[Message]]:
+    """Texts like those of the environment, to fit a tokenizer on."""
+    if hasattr(world, "corpus"):
+        return list(world.corpus(seed))
+    return [list(task.prompt) for task in tasks if task.prompt]
