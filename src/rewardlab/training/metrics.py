@@ -5,7 +5,7 @@
     metrics.jsonl                       one line per training step: {"step", "progress", "reward/mean", ...}
     evaluations.jsonl                   one line per evaluation: {"step", "phase", "success", "reward/mean", ...}
     trajectories/step-00000012.jsonl    what the policy did in that step; scores are in `info["training"]`
-    trajectories/PHASE-00000010.jsonl   the same for the evaluation after that step; PHASE as in evaluations.jsonl
+    trajectories/evaluation-PHASE-00000010.jsonl    the same for the evaluation after that step
     checkpoints/                        what a killed run goes on from
     policy/                             the trained policy, when the training is complete
     tensorboard/                        event files, when TensorBoard is installed

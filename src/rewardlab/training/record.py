@@ -112,7 +112,7 @@ class Record:
             return
         if self.folder is not None:
             if self.trainer.trajectories_every:
-                self.folder.write_trajectories(phase, self.trainer.done, trajectories, scores)
+                self.folder.write_trajectories(f"evaluation-{phase}", self.trainer.done, trajectories, scores)
             self.folder.append("evaluations.jsonl", line)
         self._track("evaluation", self.trainer.done, metrics)
 

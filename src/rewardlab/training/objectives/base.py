@@ -332,7 +332,7 @@ class Objective(ABC):
         return bool(self.kl_coefficient and not self.kl_in_reward) or bool(row.advantage.any())
 
     def _evaluation_mode(self, learner: Learner) -> None:
-        learner.model.train(bool(getattr(learner.model, "is_gradient_checkpointing", False)))
+        learner.model.train(any(getattr(module, "gradient_checkpointing", False) for module in learner.model.modules()))
 
     def _non_finite(
         self, loss: float, norm: float, pieces: list[list[Row]], losses: list[Tensor], batch: list[Row]

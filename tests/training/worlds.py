@@ -1,0 +1,111 @@
+"""A tiny policy and a single-turn task for the tests of training: say the right word.
+
+`rollout` here is a few lines on the policy's own engine, so that these tests do not depend on environments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rewardlab.policies.engines.base import Request, Sampling
+from rewardlab.policies.engines.sampling import derive_seed
+from rewardlab.policies.language_model import LanguageModelPolicy
+from rewardlab.rewards.base import Reward
+from rewardlab.types import Scores, Status, Task, Tokens, Trajectory
+
+WORDS = ("red", "blue", "green", "gold")
+NOUNS = ("sky", "leaf", "rose", "sun", "sea", "moss", "wine", "ring")
+
+
+def tasks(count=8):
+    chosen = [(NOUNS[i % len(NOUNS)], WORDS[i % len(WORDS)]) for i in range(count)]
+    return [
+        Task(id=f"t{i}", prompt=[{"role": "user", "content": noun}], reference=word)
+        for i, (noun, word) in enumerate(chosen)
+    ]
+
+
+def policy(seed=0, lora=None, hidden=32):
+    corpus = [" ".join([*WORDS, *NOUNS])] * 4
+    return LanguageModelPolicy.tiny(
+        corpus, vocabulary_size=320, hidden=hidden, layers=2, heads=2, context=64, seed=seed, lora=lora
+    )
+
+
+class Nowhere:
+    """Stands where a factory of environments is asked for; the rollout of these tests makes none."""
+
+
+def rollout(acting, environment, asked, *, group_size=1, sampling=None, limits=None, seed=0, progress=None):
+    sampling = sampling or Sampling(max_new_tokens=3)
+    acting.engine.refresh()
+    requests, owners = [], []
+    for place, task in enumerate(asked):
+        for member in range(group_size):
+            ids = acting.template.opening(task.prompt, ())
+            requests.append(Request(ids=ids, seed=derive_seed(seed, place, member)))
+            owners.append((task, place))
+    trajectories = []
+    for request, completion, (task, place) in zip(
+        requests, acting.engine.generate(requests, sampling), owners, strict=True
+    ):
+        ids = [*request.ids, *completion.ids]
+        step = [-1] * len(request.ids) + [0] * len(completion.ids)
+        trajectories.append(
+            Trajectory(
+                observations=[task.prompt, []],
+                actions=[{"role": "assistant", "content": acting.template.decode(completion.ids)}],
+                terminated=completion.stopped,
+                truncated=not completion.stopped,
+                task=task,
+                group=f"{task.id}/{place}",
+                tokens=Tokens(
+                    ids=np.array(ids),
+                    step=np.array(step),
+                    logprobs=np.array([0.0] * len(request.ids) + completion.logprobs),
+                ),
+                seconds=np.array([0.001]),
+            )
+        )
+    return trajectories
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaysIt(Reward):
+    """1 where the answer begins with the reference, and a part for its length."""
+
+    def _score(self, trajectories, progress):
+        right = [float(entry.completion.startswith(entry.reference)) for entry in trajectories]
+        short = [1.0 / (1 + len(entry.completion)) for entry in trajectories]
+        values = np.array(right) + 0.1 * np.array(short)
+        return Scores(values=values, parts={"right": Scores(values=right), "short": Scores(values=short)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fails(Reward):
+    """Fails on the first `share` of a batch."""
+
+    share: float = 1.0
+
+    def _score(self, trajectories, progress):
+        count = len(trajectories)
+        failed = np.arange(count) < self.share * count
+        return Scores(
+            values=np.where(failed, np.nan, np.arange(count, dtype=float)),
+            status=np.where(failed, Status.FAILED, Status.SCORED),
+            notes=["the judge is away" if lost else None for lost in failed],
+        )
+
+
+def demonstrations(count=8):
+    return [
+        Trajectory(
+            observations=[task.prompt, []],
+            actions=[{"role": "assistant", "content": task.reference}],
+            terminated=True,
+            task=task,
+        )
+        for task in tasks(count)
+    ]
