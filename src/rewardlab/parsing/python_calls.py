@@ -61,9 +61,16 @@ def read_python_calls(
     nodes = body.elts if isinstance(body, (ast.List, ast.Tuple)) else [body]
     source = [] if text.isascii() else [line.encode("utf-8") for line in re.split("\r\n|\r|\n", text)]
     try:
-        return [_read_call(node, positions or {}, text, source) for node in nodes]
+        calls = [_read_call(node, positions or {}, source) for node in nodes]
+        check_depth([arguments for _, arguments in calls], text)
+        json.dumps(calls, ensure_ascii=False).encode("utf-8")
     except RecursionError:
         raise UnreadableCall("calls nested too deeply") from None
+    except UnreadableJSON as error:
+        raise UnreadableCall(str(error)) from None
+    except UnicodeEncodeError:
+        raise UnreadableCall("half of a surrogate pair in a string, which no file can hold") from None
+    return calls
 
 
 def write_python_calls(calls: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
@@ -95,7 +102,7 @@ def looks_like_calls(text: str) -> bool:
 
 
 def _read_call(
-    node: ast.expr, positions: Mapping[str, Sequence[str]], text: str, source: list[bytes]
+    node: ast.expr, positions: Mapping[str, Sequence[str]], source: list[bytes]
 ) -> tuple[str, dict[str, Any]]:
     if not isinstance(node, ast.Call):
         raise UnreadableCall(f"expected a call, got {ast.unparse(node):.60}")
@@ -122,13 +129,6 @@ def _read_call(
             if parameter in arguments:
                 raise UnreadableCall(f"{name} has two values for {parameter!r:.60}")
             arguments[parameter] = value
-    try:
-        check_depth([arguments], text)
-        json.dumps(arguments, ensure_ascii=False).encode("utf-8")
-    except UnreadableJSON as error:
-        raise UnreadableCall(str(error)) from None
-    except UnicodeEncodeError:
-        raise UnreadableCall("half of a surrogate pair in a string, which no file can hold") from None
     return name, arguments
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from rewardlab.parsing.tool_calls import split_thought
-from rewardlab.rewards.base import ScoringFailure, Verdict, Verifier, attempt, scores_from_verdicts
+from rewardlab.rewards.base import EMPTY_TRAJECTORY, ScoringFailure, Verdict, Verifier, attempt, scores_from_verdicts
 from rewardlab.rewards.spec import register
 from rewardlab.rewards.verifiers.tool_calls import check_scale
 from rewardlab.rewards.verifiers.tool_references import read_reference
@@ -186,6 +186,8 @@ def _demand(call: bool, answer: bool) -> Demand:
 
 
 def _sampled_text(trajectory: Trajectory) -> str:
+    if not len(trajectory.actions):
+        raise ScoringFailure(EMPTY_TRAJECTORY[1])
     if not trajectory.is_chat:
         raise ScoringFailure("the trajectory holds arrays; tags need a chat trajectory")
     if trajectory.actions[-1].get("tool_calls"):

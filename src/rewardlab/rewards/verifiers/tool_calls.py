@@ -15,7 +15,15 @@ import numpy as np
 
 from rewardlab.parsing.tool_calls import Call, ReadCalls, Syntax, as_call, read_calls
 from rewardlab.registry import UnknownName
-from rewardlab.rewards.base import Abstention, ScoringFailure, Verdict, Verifier, attempt, scores_from_verdicts
+from rewardlab.rewards.base import (
+    EMPTY_TRAJECTORY,
+    Abstention,
+    ScoringFailure,
+    Verdict,
+    Verifier,
+    attempt,
+    scores_from_verdicts,
+)
 from rewardlab.rewards.spec import register
 from rewardlab.rewards.verifiers.tool_matching import Rules, match_calls
 from rewardlab.rewards.verifiers.tool_references import ReferenceFormat, TrueCall, read_reference
@@ -129,13 +137,15 @@ class ToolCallMatch(Verifier):
         references: dict[int, tuple[TrueCall, ...]],
         texts: dict[tuple[str, int], ReadCalls],
     ) -> Verdict:
+        if not len(trajectory.actions):
+            raise ScoringFailure(EMPTY_TRAJECTORY[1])
+        if not trajectory.is_chat:
+            raise ScoringFailure("the trajectory holds arrays; tool calls need a chat trajectory")
         task = trajectory.task
         true = references.get(id(task))
         if true is None:
             tools = task.tools if task is not None else ()
             true = references[id(task)] = read_reference(self._reference(trajectory), self.reference_format, tools)
-        if not trajectory.is_chat:
-            raise ScoringFailure("the trajectory holds arrays; tool calls need a chat trajectory")
         messages = trajectory.actions if self.scope == "trajectory" else trajectory.actions[-1:]
         given: list[Call] = []
         error: str | None = None

@@ -95,7 +95,9 @@ def _from_text(text: str, tools: Sequence[Mapping[str, Any]]) -> list[Any]:
 def _true_call(entry: Any, reference_format: ReferenceFormat, tools: Sequence[Mapping[str, Any]]) -> TrueCall:
     if not isinstance(entry, Mapping):
         raise ScoringFailure(f"reference holds {entry!r:.80} where a call should stand; {_EXPECTED}")
-    answer = reference_format != "calls" and _is_possible_answer(entry)
+    # a lone {"parameters": ...} is a call that lost its name rather than a tool of that name
+    nameless = reference_format == "auto" and ("parameters" in entry or "arguments" in entry)
+    answer = reference_format != "calls" and not nameless and _is_possible_answer(entry)
     if reference_format == "bfcl" and not answer:
         raise ScoringFailure(
             f"reference call {dict(entry)!r:.120} is no possible answer; "
