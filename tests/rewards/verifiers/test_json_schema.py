@@ -20,7 +20,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=8,
 )
-JSONISH = st.lists(st.sampled_from(list('{}[]",:1ea\\ \n') + ["```", "json", "null", "NaN"]), max_size=30).map("".join)
+JSONISH = st.lists(st.sampled_from([*'{}[]",:1ea\\ \n', "```", "json", "null", "NaN"]), max_size=30).map("".join)
 READERS = [ParsesAsJSON(where=where) for where in ("whole", "fenced", "last")]
 
 

@@ -240,13 +240,15 @@ def _read(row: Any, where: str) -> Fixture:
     unknown = set(row) - _KEYS
     if unknown or not {"kind", "expected"} <= set(row) or ("completion" in row) == ("messages" in row):
         raise ValueError(
-            f"{where}: needs 'kind', 'expected' and one of 'completion' and 'messages', and may have 'name', 'reference' and "
-            f"'tokens'; got the keys {', '.join(map(str, row))}"
+            f"{where}: needs 'kind', 'expected' and one of 'completion' and 'messages', and may have 'name', "
+            f"'reference' and 'tokens'; got the keys {', '.join(map(str, row))}"
         )
     tokens = None
     if "tokens" in row:
         count = row["tokens"]
-        tokens = Tokens(ids=np.arange(count), step=np.zeros(count), logprobs=np.zeros(count))
+        tokens = Tokens(
+            ids=np.arange(count), step=np.zeros(count, dtype=np.int32), logprobs=np.zeros(count, dtype=np.float32)
+        )
     if "messages" in row:
         task = Task(id="fixture", reference=row.get("reference"))
         trajectory = Trajectory.from_messages(row["messages"], task=task, tokens=tokens)

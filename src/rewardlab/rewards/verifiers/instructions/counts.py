@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from typing import Annotated, Literal
 
 import regex
@@ -80,19 +81,19 @@ def paragraph_first_word(text: str, *, paragraph: Position, word: str, number: C
     pieces = split_paragraphs(text, "blank line") or []
     if (number is not None and len(pieces) != number) or len(pieces) < paragraph:
         return False
-    return first_word(pieces[paragraph - 1]) == word.strip().casefold()
+    return _begins(pieces[paragraph - 1], word)
 
 
 @constraint("first_word")
 def starts_with_word(text: str, *, word: str, each: Literal["text", "sentence", "line", "paragraph"] = "text") -> bool:
     """The first word of the text, or of every sentence, line or paragraph."""
-    return all(first_word(piece) == word.strip().casefold() for piece in _pieces(text, each))
+    return all(_begins(piece, word) for piece in _pieces(text, each))
 
 
 @constraint("last_word")
 def ends_with_word(text: str, *, word: str, each: Literal["text", "sentence", "line", "paragraph"] = "text") -> bool:
     """The last word, before punctuation, of the text, or of every sentence, line or paragraph."""
-    return all((words(piece) or [""])[-1].casefold() == word.strip().casefold() for piece in _pieces(text, each))
+    return all(_ends(piece, word) for piece in _pieces(text, each))
 
 
 @constraint("unique_words")
@@ -102,9 +103,23 @@ def only_unique_words(text: str, *, least_share: Annotated[float, Field(ge=0, le
     return bool(found) and len(set(found)) >= least_share * len(found)
 
 
-def first_word(text: str) -> str:
-    """The first word of a text in lower case, without what stands around it; empty where there is none."""
-    return (words(text) or [""])[0].casefold()
+_SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+_AROUND = _SPACES + string.punctuation + "“”‘’«»„…–—·¡¿。！？、，：；《》〈〉「」『』【】（）"
+# A word goes on over a hyphen or an apostrophe ("relationship-driven"), and ends at a dash. Scripts without spaces have no edge.
+_GOES_ON = regex.compile(rf"[-'’]?[[\p{{L}}\p{{N}}]--[{SPACELESS}]]", regex.V1)
+_CAME_FROM = regex.compile(rf"[[\p{{L}}\p{{N}}]--[{SPACELESS}]][-'’]?$", regex.V1)
+
+
+def _begins(text: str, word: str) -> bool:
+    """Whether a text begins with a word, whatever marks stand before it; letter case is ignored."""
+    body, wanted = text.lstrip(_AROUND)[: 4 * len(word) + 8].casefold(), word.strip().casefold()
+    return bool(wanted) and body.startswith(wanted) and not _GOES_ON.match(body, len(wanted))
+
+
+def _ends(text: str, word: str) -> bool:
+    """Whether a text ends with a word, whatever marks stand behind it; letter case is ignored."""
+    body, wanted = text.rstrip(_AROUND)[-4 * len(word) - 8 :].casefold(), word.strip().casefold()
+    return bool(wanted) and body.endswith(wanted) and not _CAME_FROM.search(body[-len(wanted) - 2 : -len(wanted)])
 
 
 def _pieces(text: str, each: str) -> list[str]:

@@ -36,27 +36,27 @@ _BY_SCRIPT = {
 _LITTLE_WORDS = {
     "en": (
         "the of and to in is that it for was with as on are this be at by not you from have or an they we"
-        " their were when which would there been one all we if but what so can about he she his her has had will them then"
+        " their were when which would there been one all we if but what so can about he she his her has had will them"
     ),
     "es": (
         "el la los las de que y en un una es por con para no se del al lo como más pero su sus está son este"
         " cuando fue ser hay si ya le les ni sobre entre desde hasta donde todo sin quien eso ese esa era"
     ),
     "pt": (
-        "o a os as de que e em um uma é por com para não se do da dos das no na ao como mais mas seu sua está são"
+        "o a os as de que e em um uma é por com para não se do da dos das no na ao mais mas seu sua está são"
         " quando foi ser há se já lhe nem sobre entre desde até onde tudo sem quem isso esse essa era pelo pela muito"
     ),
     "fr": (
         "le la les de des et en un une est que qui dans pour par sur avec ne pas plus ce cette au aux du il elle"
-        " mais ou où son sa ses leur leurs je tu on se ne être avoir fait cela comme tout très bien aussi était ils elles"
+        " mais ou où son sa ses leur leurs je tu on se ne être avoir fait cela comme tout très bien aussi était ils"
     ),
     "de": (
         "der die das und in den von zu mit ist ein eine nicht für auf dem des sich auch als an es werden aus bei"
-        " aber oder wenn nach noch nur über unter sein ihr ihre war hat haben wird kann einen einem einer zum zur so man ich du er"
+        " aber oder wenn nach noch nur über unter sein ihr ihre war hat haben wird kann einen einem einer zum zur so"
     ),
     "it": (
         "il lo la i gli le di che e in un una è per con non si del della dei al alla come più ma sono questo"
-        " ha ho hanno era erano quando se o ed da dal dalla nella delle degli suo sua loro anche molto tutto così dove chi ogni poi"
+        " ha ho hanno era erano quando se o ed da dal dalla nella delle degli suo sua loro anche molto tutto così dove"
     ),
     "nl": (
         "de het een en van in is dat op te voor met niet zijn aan er ook als bij door wordt naar uit maar om"
@@ -89,20 +89,24 @@ _OWN_LETTERS = {
     "ur": "ٹڈڑںےہھ",
     "fa": "یکژ",
     "vi": "ăđơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ",
-    "pt": "ãõ",
+    "pt": "ãõâêç",
     "es": "ñ¿¡",
-    "de": "ß",
+    "fr": "èêëàâçœûîï",
+    "de": "ßäöü",
+    "it": "èìòù",
+    "fi": "äö",
+    "sv": "åäö",
     "pl": "łąęśćźż",
-    "tr": "ğış",
+    "tr": "ğışçöü",
     "ro": "țășâî",
-    "cs": "řěůšž",
+    "cs": "řěůšžýč",
 }
 
 LANGUAGES = frozenset(code for codes in _BY_SCRIPT.values() for code in codes) | {"zh", "ja"}
 """ISO 639-1 codes of the languages that are told apart."""
 
 _SETS = {code: frozenset(words.split()) for code, words in _LITTLE_WORDS.items()}
-_WORD = regex.compile(r"[\p{L}\p{M}]+")
+_WORD = regex.compile(r"[\p{L}\p{M}]+(?:['’][\p{L}\p{M}]+)*")
 _LETTER = regex.compile(r"[\p{L}]")
 
 
