@@ -10,35 +10,18 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
-from rewardlab.rewards.verifiers.math.algebra import (
-    TooHard,
-    Tree,
-    canonical,
-    negated,
-    number,
-    rational,
-    real_value,
-    same,
-    symbols,
-)
+from rewardlab.rewards.verifiers.math import regions, relations
+from rewardlab.rewards.verifiers.math.algebra import canonical, same
+from rewardlab.rewards.verifiers.math.evaluation import real_value
+from rewardlab.rewards.verifiers.math.forms import Answer, Matrix, Relation, Scalar, Sequence, Union, Unread, Words
 from rewardlab.rewards.verifiers.math.lexing import MAX_ANSWER, plain
-from rewardlab.rewards.verifiers.math.reading import (
-    Answer,
-    Matrix,
-    Relation,
-    Scalar,
-    Sequence,
-    Union,
-    Unread,
-    Words,
-    letter_unit,
-    read,
-    words_of,
-)
+from rewardlab.rewards.verifiers.math.plain_numbers import letter_unit
+from rewardlab.rewards.verifiers.math.polynomials import TooHard, rational
+from rewardlab.rewards.verifiers.math.reading import read
+from rewardlab.rewards.verifiers.math.trees import Tree, number, symbols
 from rewardlab.rewards.verifiers.math.units import DEGREE
 
 FLOAT_NOISE = Fraction(1, 10**12)
@@ -49,7 +32,7 @@ class Rules(NamedTuple):
     """How far two numbers may differ.
 
     Args:
-        significant_digits: a decimal with at least so many digits stands for every value that it could be rounded or cut from.
+        significant_digits: a decimal with at least so many digits stands for each value that it may be rounded or cut from.
         tolerance: relative difference that is accepted besides, for any two numbers.
     """
 
@@ -58,7 +41,7 @@ class Rules(NamedTuple):
 
 
 @functools.lru_cache(maxsize=16384)
-def compare(gold: str, answer: str, rules: Rules = Rules()) -> bool | None:  # noqa: B008  # immutable
+def compare(gold: str, answer: str, rules: Rules = Rules()) -> bool | None:  # immutable
     """Whether an answer equals the gold answer: yes, no, or None where only the symbolic path can say."""
     if gold == answer:
         return True
@@ -77,16 +60,15 @@ def equal(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
     if isinstance(gold, Unread) or isinstance(answer, Unread):
         return _unread(gold, answer)
     if isinstance(gold, Relation) or isinstance(answer, Relation):
-        return _relations(gold, answer, rules)
+        return relations.related(gold, answer, rules)
     if isinstance(gold, Scalar) and isinstance(answer, Scalar):
         return _scalars(gold, answer, rules)
     if isinstance(gold, Words) or isinstance(answer, Words):
-        return _words(gold, answer)
+        return _words(gold, answer, rules)
     if isinstance(gold, Matrix) or isinstance(answer, Matrix):
         return _matrices(gold, answer, rules)
     if isinstance(gold, Union) or isinstance(answer, Union):
-        gold, answer = _region(gold) or gold, _region(answer) or answer
-        return _unions(gold, answer, rules)
+        return regions.unions(regions.region(gold) or gold, regions.region(answer) or answer, rules)
     return _sequences(gold, answer, rules)
 
 
@@ -117,7 +99,11 @@ def _scalars(gold: Scalar, answer: Scalar, rules: Rules) -> bool | None:
         hundredth = Fraction(1, 100)
         pair = (_scaled(gold, hundredth), answer) if gold.percent else (gold, _scaled(answer, hundredth))
         results.append(_values(*pair, rules))
-    if (gold.unit == DEGREE) != (answer.unit == DEGREE) and gold.unit != answer.unit and None in (gold.unit, answer.unit):
+    if (
+        (gold.unit == DEGREE) != (answer.unit == DEGREE)
+        and gold.unit != answer.unit
+        and None in (gold.unit, answer.unit)
+    ):
         pair = (_radians(gold), answer) if gold.unit == DEGREE else (gold, _radians(answer))
         results.append(_values(*pair, rules))
     if True in results:
@@ -166,7 +152,8 @@ def numbers_equal(gold: Scalar, answer: Scalar, rules: Rules, exact: dict[int, F
     """
     values = exact or {}
     first, second = values.get(id(gold), gold.value), values.get(id(answer), answer.value)
-    assert first is not None and second is not None  # both are numbers
+    if first is None or second is None:
+        raise ValueError("numbers_equal compares numbers, and one of the answers is none")
     if first == second:
         return True
     gap = abs(first - second)
@@ -177,7 +164,9 @@ def numbers_equal(gold: Scalar, answer: Scalar, rules: Rules, exact: dict[int, F
     if gap <= FLOAT_NOISE * max(abs(first), abs(second)):
         return True
     for one, other in ((gold, answer), (answer, gold)):
-        if one.decimals is not None and one.digits >= rules.significant_digits:  # it may be the other one, rounded or cut
+        if (
+            one.decimals is not None and one.digits >= rules.significant_digits
+        ):  # it may be the other one, rounded or cut
             shorter = other.decimals is None or other.decimals > one.decimals
             if shorter and gap < Fraction(10) ** -one.decimals:
                 return True
@@ -210,9 +199,13 @@ def _same_names(gold: Tree, answer: Tree) -> bool | None:
     result = same(gold, answer)
     if result is not True:
         ours, theirs = symbols(gold), symbols(answer)
-        if ours != theirs and {name.casefold() for name in ours} == {name.casefold() for name in theirs}:
-            if len(ours) == len(theirs) == len({name.casefold() for name in ours}):
-                return same(_folded(gold), _folded(answer))
+        folded = {name.casefold() for name in ours}
+        if (
+            ours != theirs
+            and folded == {name.casefold() for name in theirs}
+            and len(ours) == len(theirs) == len(folded)
+        ):
+            return same(_folded(gold), _folded(answer))
     return result
 
 
@@ -266,13 +259,15 @@ def _same_choice(gold: str, answer: str) -> bool | None:
     return chosen[1] == letter
 
 
-def _words(gold: Answer, answer: Answer) -> bool | None:
+def _words(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
     if isinstance(gold, Words) and isinstance(answer, Words):
         return gold.text == answer.text
     words, other = (gold, answer) if isinstance(gold, Words) else (answer, gold)
     if isinstance(other, Sequence) and not other.opening and any(isinstance(item, Words) for item in other.items):
         return None
     assert isinstance(words, Words)
+    if words.number is not None and isinstance(other, Scalar):  # "they have 5 left" answers 5
+        return _scalars(other, words.number, rules) if words is answer else _scalars(words.number, other, rules)
     return None if len(words.text) <= 3 and words.text.isalpha() and len(words.text) > 1 else False
 
 
@@ -286,11 +281,12 @@ def _sequences(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
             one = several.items[0]
             return equal(gold, one, rules) if several is answer else equal(one, answer, rules)
         return False
-    assert isinstance(gold, Sequence) and isinstance(answer, Sequence)
+    assert isinstance(gold, Sequence)
+    assert isinstance(answer, Sequence)
     sets = (gold.opening == "{set") + (answer.opening == "{set")
     bare = (gold.opening == "") + (answer.opening == "")
     if sets == 2 or (sets and bare) or bare == 2:
-        return _unordered(gold.items, answer.items, rules, distinct=sets > 0)
+        return unordered(gold.items, answer.items, rules, distinct=sets > 0)
     if sets:
         return False
     if not bare and len(gold.items) == 2 and (gold.opening, gold.closing) != (answer.opening, answer.closing):
@@ -300,7 +296,8 @@ def _sequences(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
     return _all([equal(one, other, rules) for one, other in zip(gold.items, answer.items, strict=True)])
 
 
-def _unordered(gold: list[Answer], answer: list[Answer], rules: Rules, distinct: bool) -> bool | None:
+def unordered(gold: list[Answer], answer: list[Answer], rules: Rules, *, distinct: bool) -> bool | None:
+    """Compare two lists in which order does not count, nor repetition where only distinct items do."""
     if len(gold) * len(answer) > 400:
         return None
     if distinct:
@@ -328,23 +325,6 @@ def _distinct(items: list[Answer], rules: Rules) -> list[Answer]:
     return kept
 
 
-def _unions(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
-    ours, theirs = _union_parts(gold), _union_parts(answer)
-    if ours is None or theirs is None:
-        return False
-    if len(ours) != len(theirs):
-        return None  # parts may overlap or touch
-    return _unordered(ours, theirs, rules, distinct=False) or None
-
-
-def _union_parts(answer: Answer) -> list[Answer] | None:
-    if isinstance(answer, Union):
-        return answer.parts
-    if isinstance(answer, Sequence) and not answer.opening and all(isinstance(item, Sequence) for item in answer.items):
-        return answer.items
-    return [answer] if isinstance(answer, Sequence) else None
-
-
 def _matrices(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
     if not (isinstance(gold, Matrix) and isinstance(answer, Matrix)):
         return False
@@ -352,132 +332,3 @@ def _matrices(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
         return False
     pairs = [pair for rows in zip(gold.rows, answer.rows, strict=True) for pair in zip(*rows, strict=True)]
     return _all([equal(one, other, rules) for one, other in pairs])
-
-
-# ---- equations and inequalities -----------------------------------------------------------------------------------------
-
-_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
-
-
-def _relations(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
-    ours, theirs = _assignment(gold), _assignment(answer)
-    if not isinstance(gold, Relation):
-        region = _region(answer) if isinstance(gold, (Sequence, Union)) else None
-        if region is not None:
-            return equal(gold, region, rules)
-        return equal(gold, theirs[1], rules) if theirs else False if _is_inequality(answer) else _last_side(gold, answer, rules)
-    if not isinstance(answer, Relation):
-        region = _region(gold) if isinstance(answer, (Sequence, Union)) else None
-        if region is not None:
-            return equal(region, answer, rules)
-        if ours:
-            return equal(ours[1], answer, rules)
-        return None if isinstance(answer, (Sequence, Union)) else False
-    if ours and theirs and ours[0] == theirs[0]:
-        return equal(ours[1], theirs[1], rules)
-    if len(gold.operators) == len(answer.operators) == 1:
-        return _same_relation(gold, answer)
-    return _same_chain(gold, answer, rules)
-
-
-def _is_inequality(answer: Answer) -> bool:
-    return isinstance(answer, Relation) and any(operator != "=" for operator in answer.operators)
-
-
-def _last_side(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
-    """A chain of equations such as 2 + 3 = 5 answers 5."""
-    assert isinstance(answer, Relation)
-    return equal(gold, answer.sides[-1], rules)
-
-
-def _assignment(answer: Answer) -> tuple[Tree, Answer] | None:
-    """The name and the last side of "x = ... = 5" or "f(x) = ..."; None for any other answer."""
-    if not isinstance(answer, Relation) or _is_inequality(answer):
-        return None
-    first = answer.sides[0]
-    if isinstance(first, Scalar) and (first.tree[0] == "sym" or first.tree[0] == "fn" and len(first.tree[1]) == 1):
-        return first.tree, answer.sides[-1]
-    return None
-
-
-def _sides(relation: Relation) -> list[Tree] | None:
-    trees = [side.tree for side in relation.sides if isinstance(side, Scalar)]
-    return trees if len(trees) == len(relation.sides) else None
-
-
-def _same_relation(gold: Relation, answer: Relation) -> bool | None:
-    """Whether two relations say the same: their differences of sides are multiples of one another."""
-    ours, theirs = _sides(gold), _sides(answer)
-    if ours is None or theirs is None:
-        return None
-    first, second = gold.operators[0], answer.operators[0]
-    kinds = {"=": "=", "!=": "!=", "<": "<", ">": "<", "<=": "<=", ">=": "<="}
-    if kinds[first] != kinds[second]:
-        return False if "=" in (first, second) else None
-    try:
-        upper = canonical(("add", (ours[0], negated(ours[1]))))[0]
-        lower = canonical(("add", (theirs[0], negated(theirs[1]))))[0]
-    except (TooHard, RecursionError):
-        return None
-    if first not in ("=", "!=") and (first in (">", ">=")) != (second in (">", ">=")):
-        lower = {monomial: -coefficient for monomial, coefficient in lower.items()}
-    if upper.keys() == lower.keys() and upper:
-        ratios = {coefficient / lower[monomial] for monomial, coefficient in upper.items()}
-        if len(ratios) == 1 and (first in ("=", "!=") or ratios.pop() > 0):
-            return True
-    if all(_is_linear(polynomial) for polynomial in (upper, lower)):
-        return False
-    return None
-
-
-def _is_linear(polynomial: dict[tuple[tuple[str, Fraction], ...], Fraction]) -> bool:
-    """Whether it is a sum of variables with rational weights, and a constant."""
-    return bool(polynomial) and all(
-        not monomial or (len(monomial) == 1 and monomial[0][1] == 1 and len(monomial[0][0]) <= 2) for monomial in polynomial
-    )
-
-
-def _same_chain(gold: Relation, answer: Relation, rules: Rules) -> bool | None:
-    """Whether two chains such as 1 < x < 2 are the same, read from either end."""
-    if len(gold.sides) != len(answer.sides):
-        return None
-    for sides, operators in (
-        (answer.sides, answer.operators),
-        (answer.sides[::-1], [_FLIPPED[operator] for operator in answer.operators[::-1]]),
-    ):
-        if operators == gold.operators and _all([equal(a, b, rules) for a, b in zip(gold.sides, sides, strict=True)]):
-            return True
-    return None
-
-
-def _region(answer: Answer) -> Answer | None:
-    """The interval or union that inequalities in one variable describe; None for other answers."""
-    if isinstance(answer, Sequence):
-        if answer.opening:
-            return None
-        parts = [_region(item) for item in answer.items]
-        return None if None in parts else Union([part for part in parts if part is not None])
-    if not isinstance(answer, Relation) or len(answer.sides) > 3:
-        return None
-    sides, operators = answer.sides, answer.operators
-    if any(operator in ("=", "!=") for operator in operators) or not all(isinstance(side, Scalar) for side in sides):
-        return None
-    if operators[0] in (">", ">="):
-        sides, operators = sides[::-1], [_FLIPPED[operator] for operator in operators[::-1]]
-    if any(operator not in ("<", "<=") for operator in operators):
-        return None
-    infinity = Scalar(("const", "oo"))
-    minus_infinity = Scalar(negated(("const", "oo")))
-    names = [isinstance(side, Scalar) and side.tree[0] == "sym" for side in sides]
-    closed = {"<": ("(", ")"), "<=": ("[", "]")}
-    if names == [True, False]:
-        return Sequence("(", closed[operators[0]][1], [minus_infinity, sides[1]])
-    if names == [False, True]:
-        return Sequence(closed[operators[0]][0], ")", [sides[0], infinity])
-    if names == [False, True, False]:
-        return Sequence(closed[operators[0]][0], closed[operators[1]][1], [sides[0], sides[2]])
-    return None
-
-
-Comparator = Callable[[str, str, Rules], bool | None]
-__all__ = ["FLOAT_NOISE", "Rules", "compare", "equal", "numbers_equal", "words_of"]

@@ -14,12 +14,14 @@ Extract = Literal["auto", "boxed", "marked", "last_number", "whole"]
 """Ways to find the answer: see `extract_answer`."""
 
 _ANSWER_IS = re.compile(
-    r"answers?+[*_]{0,3}(?:\s+to\s[^\n.:=]{0,80}?)?\s{0,3}+[*_]{0,3}(?:is\b|are\b|was\b|would be\b|equals\b|:|=)[*_]{0,3}\s{0,3}:?",
+    r"answers?+[*_]{0,3}(?:\s+to\s[^\n.:=]{0,80}?)?\s{0,3}+[*_]{0,3}"
+    r"(?:is\b|are\b|was\b|would be\b|equals\b|:|=)[*_]{0,3}\s{0,3}:?",
     re.IGNORECASE,
 )
 _LABEL = re.compile(r"A:[ \t]*")
 _FILLER = re.compile(
-    r"(?:(?:thus|therefore|simply|then|equal to|given by|just|approximately|about|roughly|exactly|indeed|option|choice)\b|:|=(?!=)|\s)*+",
+    r"(?:(?:thus|therefore|simply|then|equal to|given by|just|approximately|about|roughly|exactly|indeed|option|choice)\b"
+    r"|:|=(?!=)|\s)*+",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
@@ -43,11 +45,11 @@ def extract_answer(text: str, extract: Extract = "auto") -> str | None:
     r"""The final answer of a completion, as it is written there.
 
     Args:
-        text: the completion. What stands before the last `</think>` is left out, and so is what is around `<answer>` tags.
-        extract: where to look. "boxed": the last `\boxed{}`, with those joined to it by "and" or a comma. "marked": after the
-            last "####", "A:" at the start of a line, "answer is" or "answer:". "last_number": the last number. "whole": all of
-            it. "auto": boxed, else marked, else all of a text that is nothing but an answer, else the last formula or the
-            last number, whichever stands later.
+        text: the completion. What stands before the last `</think>` is left out, and so is what is around `<answer>`.
+        extract: where to look. "boxed": the last `\boxed{}`, with those joined to it by "and" or a comma. "marked": after
+            the last "####", "A:" at the start of a line, "answer is" or "answer:". "last_number": the last number.
+            "whole": all of it. "auto": boxed, else marked, else all of a text that is nothing but an answer, else the
+            last formula or the last number, whichever stands later.
 
     Returns:
         The answer, or None where there is none.
@@ -91,8 +93,8 @@ def _after_thinking(text: str) -> str:
 def last_boxed(text: str) -> str | None:
     r"""The content of the last \boxed{} or \fbox{}, whatever braces are nested in it.
 
-    Boxes that follow one another with nothing but a comma, "and" or "or" between them are one answer of several values. A box
-    that the end of the text cuts off is none.
+    Boxes that follow one another with nothing but a comma, "and" or "or" between them are one answer of several values.
+    A box that the end of the text cuts off is none.
     """
     contents: list[str] = []
     start = end = len(text)
@@ -160,11 +162,10 @@ def _tidy(text: str, start: int) -> str:
     line = text[start : min(end, start + _TAIL)]
     if line.isdigit() or not line:
         return line
-    for opening, closing in _SPANS:
-        if text.startswith(opening, start):
-            spans = _formulas(text, start, start + _TAIL)
-            if spans is not None:
-                return spans
+    if any(text.startswith(opening, start) for opening, _ in _SPANS):
+        spans = _formulas(text, start, start + _TAIL)
+        if spans is not None:
+            return spans
     if "$" in line or "\\(" in line:
         inside = _first_formula(line)
         if inside is not None:
@@ -189,7 +190,11 @@ def _formulas(text: str, start: int, stop: int) -> str | None:
                 start = end + len(closing)
                 break
         link = _LINK.match(text, start, stop)
-        if link is None or not link[0].strip() or not any(text.startswith(opening, link.end()) for opening, _ in _SPANS):
+        if (
+            link is None
+            or not link[0].strip()
+            or not any(text.startswith(opening, link.end()) for opening, _ in _SPANS)
+        ):
             return ", ".join(parts)
         start = link.end()
 
@@ -205,9 +210,8 @@ def _first_formula(line: str) -> str | None:
         begin = line.find(opening)
         while begin > 0 and line[begin - 1] == "\\":
             begin = line.find(opening, begin + 1)
-        if begin >= 0 and (found is None or begin < found):
-            if line.find(closing, begin + len(opening)) >= 0:
-                found = begin
+        if begin >= 0 and (found is None or begin < found) and line.find(closing, begin + len(opening)) >= 0:
+            found = begin
     return None if found is None else _formulas(line, found, len(line))
 
 
@@ -230,12 +234,12 @@ def _short(text: str) -> str | None:
 
 
 def last_number(text: str) -> str | None:
-    """The last number of a text, with its sign, thousands separators, fraction and per cent sign; None where there is none."""
+    """The last number of a text, with its sign, separators, fraction and per cent sign; None where there is none."""
     for size in (200, _TAIL, _MAX_TEXT):
         tail = text[-size:]
-        last = None
-        for last in _NUMBER.finditer(tail):
-            pass
+        last: re.Match[str] | None = None
+        for match in _NUMBER.finditer(tail):
+            last = match
         if last is not None and (last.start() > 0 or size >= len(text)):
             return last[0].strip()
         if size >= len(text):

@@ -64,13 +64,26 @@ _UNICODE = str.maketrans(
 )
 _WRAPPERS = (("**", "**"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"), ("__", "__"))
 _ABOUT = re.compile(r"(?:approximately|about|roughly|exactly|only|\\approx|\\simeq|~)\s*+", re.IGNORECASE)
-_BOXED = re.compile(r"\\f?boxed\s*+\{")
+_WRAPPING = re.compile(r"\\(?:f?boxed|text(?:bf|it|rm|normal)?|mbox|mathrm|mathbf)\s*+\{")
 
-STYLES = frozenset("text textbf textit textrm textsf texttt textnormal mbox hbox mathrm mathsf operatorname".split())
-_LETTER_STYLES = frozenset("mathbf boldsymbol mathit mathcal vec overrightarrow bm hat bar overline".split())
-_SKIPPED = frozenset(
+
+def word_set(words: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(words.split())
+
+
+EDGES = " \t\n.,;:!?\"'()[]*_`"
+"""What may stand around a word without counting."""
+MATH_WORDS = word_set(
+    "and or pi sqrt sin cos tan cot sec csc log ln exp times over to inf infinity infty plus minus frac theta in"
+)
+"""Words that are mathematics, and no unit or prose."""
+
+STYLES = word_set("text textbf textit textrm textsf texttt textnormal mbox hbox mathrm mathsf operatorname")
+_LETTER_STYLES = word_set("mathbf boldsymbol mathit mathcal vec overrightarrow bm hat bar overline")
+_SKIPPED = word_set(
     "displaystyle textstyle left right big Big bigg Bigg bigl bigr Bigl Bigr middle limits quad qquad thinspace rm bf it"
-    " nolimits hfill".split()
+    " nolimits hfill"
 )
 _SKIPPED_SIGNS = frozenset(",;:! ")
 _SAME = {
@@ -126,8 +139,8 @@ _SAME = {
     "lg": "log",
     "infin": "infty",
 }
-_WORD_COMMANDS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh log ln exp sqrt pi and or infty theta".split()
+_WORD_COMMANDS = word_set(
+    "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh log ln exp sqrt pi and or infty theta"
 )
 _PAIRS = {"<=": "<=", ">=": ">=", "!=": "!=", "==": "=", "**": "^", "=<": "<=", "=>": ">="}
 
@@ -146,7 +159,7 @@ _NOT_DIGIT = re.compile(r"[^0-9]++")
 
 
 def unwrapped(text: str) -> str:
-    r"""An answer without what stands around it: blanks, $ $, \( \), ** **, \boxed{ }, "about", a full stop at the end."""
+    r"""An answer without what stands around it: blanks, $ $, \( \), ** **, \boxed{ }, \text{ }, "about", a full stop."""
     text = text.strip()
     while text:
         before = text
@@ -158,7 +171,7 @@ def unwrapped(text: str) -> str:
                 if opening not in inside and closing not in inside:
                     text = inside.strip()
                     break
-        boxed = _BOXED.match(text)
+        boxed = _WRAPPING.match(text)
         if boxed and closing_brace(text, boxed.end() - 1) == len(text) - 1:
             text = text[boxed.end() : -1].strip()
         elif text.startswith("{") and closing_brace(text, 0) == len(text) - 1 and "," not in text:
@@ -297,3 +310,8 @@ def _text(content: str, found: list[Token]) -> None:
         found.append(Token("w", word, True))
     else:
         found.append(Token("t", word, True))
+
+
+def words_of(text: str) -> str:
+    """Words as they are compared: lower-case, single blanks, no punctuation around them."""
+    return " ".join(text.casefold().split()).strip(EDGES)

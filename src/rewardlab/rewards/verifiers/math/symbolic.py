@@ -9,6 +9,7 @@ child and counts from when work on the pair starts: neither a busy machine nor a
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import select
@@ -72,7 +73,7 @@ class _Child:
             self.kill()
             raise ChildFailed(
                 f"the process that compares answers with sympy did not start (exit status {self.process.returncode}); "
-                f'check that "{sys.executable} -c \'import math_verify\'" works'
+                f"check that \"{sys.executable} -c 'import math_verify'\" works"
             )
 
     def line(self, seconds: float) -> str | None:
@@ -113,17 +114,13 @@ class _Child:
 
     def kill(self) -> None:
         """End the process and its fork, whatever they are doing, and close the pipes."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     stream.close()
-                except BrokenPipeError:
-                    pass
 
     @property
     def alive(self) -> bool:
@@ -147,8 +144,8 @@ def _verdict(word: str, seconds: float) -> Verdict:
 class SymbolicPool:
     """Child processes that compare answers, started when first needed and shared by all threads of a process.
 
-    A child that was stopped replaces itself within milliseconds, so that hung pairs cost their own limit and nothing more; one
-    that is gone is started anew when the next pair needs it.
+    A child that was stopped replaces itself within milliseconds, so that hung pairs cost their own limit and nothing more;
+    one that is gone is started anew when the next pair needs it.
     """
 
     def __init__(self) -> None:
@@ -178,7 +175,9 @@ class SymbolicPool:
 
             require("math_verify", extra="math", why="comparing these answers symbolically")
         if os.name != "posix":
-            raise ChildFailed("comparing answers with sympy needs a POSIX system, whose kernel can stop a comparison at its limit")
+            raise ChildFailed(
+                "comparing answers with sympy needs a POSIX system, whose kernel can stop a comparison at its limit"
+            )
         with self._free:
             self._limit = max(self._limit, workers)
             known = {pair: self._verdicts[pair, seconds] for pair in set(pairs) if (pair, seconds) in self._verdicts}

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 
-
 @dataclass(frozen=True, slots=True)
 class Unit:
     """What a unit measures, and its worth in the base unit of that dimension."""
@@ -60,7 +59,10 @@ _TABLE: dict[str, list[tuple[str, str]]] = {
     "degree fahrenheit": [("1", "°f")],
 }
 _WORTH = {
-    word: (dimension, Fraction(worth)) for dimension, rows in _TABLE.items() for worth, words in rows for word in words.split()
+    word: (dimension, Fraction(worth))
+    for dimension, rows in _TABLE.items()
+    for worth, words in rows
+    for word in words.split()
 }
 _WORTH["dime"] = ("dollar", Fraction(1, 10))
 _PHRASES = {"mph": "mile/hour", "kmph": "km/hour", "kph": "km/hour", "kmh": "km/hour", "mps": "m/s"}

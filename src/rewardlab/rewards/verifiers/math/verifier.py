@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rewardlab.extras import MissingExtra
-from rewardlab.rewards.base import Abstention, Outcome, ScoringFailure, Verdict, Verifier, attempt, scores_from_verdicts
+from rewardlab.rewards.base import Abstention, ScoringFailure, Verdict, Verifier, attempt, scores_from_verdicts
 from rewardlab.rewards.spec import register
 from rewardlab.rewards.verifiers.math import comparison, symbolic
 from rewardlab.rewards.verifiers.math.comparison import Rules
@@ -68,7 +68,7 @@ class MathAnswer(Verifier):
         raise ScoringFailure(outcome[1])
 
     def _score(self, trajectories: Sequence[Trajectory], progress: float | None) -> Scores:
-        outcomes: list[Any] = [attempt(self._decide, trajectory) for trajectory in trajectories]  # type: ignore[arg-type]
+        outcomes: list[Any] = [attempt(self._decide, trajectory) for trajectory in trajectories]
         waiting = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, _Open)]
         if waiting:
             for index, outcome in zip(waiting, self._settle([outcomes[index] for index in waiting]), strict=True):
@@ -174,7 +174,9 @@ def gold_answers(reference: Any) -> list[str]:
         elif "####" in gold or "A:" in gold or ("\n" in gold and "answer" in gold.lower()):
             gold = last_marked(gold) or gold
     if not unwrapped(gold[: MAX_ANSWER + 1]):
-        raise ScoringFailure(f"the reference {text!r:.80} holds no answer; expected a number, or a string with the right answer")
+        raise ScoringFailure(
+            f"the reference {text!r:.80} holds no answer; expected a number, or a string with the right answer"
+        )
     if len(gold) > MAX_ANSWER:
         raise ScoringFailure(
             f"the reference has {len(gold)} characters, expected an answer of at most {MAX_ANSWER}; "

@@ -19,7 +19,6 @@ import signal
 import sys
 from typing import Any
 
-
 OUT = 1
 """The pipe to the parent."""
 
@@ -69,7 +68,9 @@ def parsed(text: str) -> Any:
     from latex2sympy2_extended.math_normalization import NormalizationConfig, normalize_latex
     from math_verify.grader import should_treat_as_complex
 
-    config = NormalizationConfig(basic_latex=True, units=True, malformed_operators=True, nits=True, boxed="all", equations=False)
+    config = NormalizationConfig(
+        basic_latex=True, units=True, malformed_operators=True, nits=True, boxed="all", equations=False
+    )
     try:
         latex = normalize_latex(text, config)
         return latex2sympy(
