@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rewardlab.parsing import SYNTAXES, parse_tool_calls, render_tool_calls, split_thought
 from rewardlab.parsing.tool_calls import MAX_CALLS
 
-WRITTEN = [syntax for syntax in SYNTAXES if syntax != "auto"]
+WRITTEN = [syntax for syntax in SYNTAXES if syntax not in ("auto", "none")]
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -169,6 +169,11 @@ def test_text_without_calls_is_content_alone(syntax: Any, text: str) -> None:
         assert parsed.errors == []
 
 
+def test_none_leaves_the_text_alone() -> None:
+    text = '<tool_call>{"name": "f", "arguments": {}}</tool_call><tool_call>'
+    assert parse_tool_calls(text, "none").message == {"role": "assistant", "content": text}
+
+
 def test_a_readable_call_beside_a_broken_one() -> None:
     parsed = parse_tool_calls(
         '<tool_call>{"name": "f", "arguments": {}}</tool_call><tool_call>{oops}</tool_call>', "hermes"
@@ -224,5 +229,5 @@ def test_render_refuses_what_it_cannot_write() -> None:
 
 
 def test_an_unknown_syntax_is_named() -> None:
-    with pytest.raises(ValueError, match="syntax must be one of auto, hermes, toolrl, llama3, bfcl, got 'xml'"):
+    with pytest.raises(ValueError, match="syntax must be one of auto, hermes, toolrl, llama3, bfcl, none, got 'xml'"):
         parse_tool_calls("", "xml")  # type: ignore[arg-type]

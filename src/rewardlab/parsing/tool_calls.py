@@ -7,6 +7,7 @@
 | `llama3` | the whole message is `{"name": ..., "parameters": {...}}`; several with `;` or new lines between   |
 | `bfcl`   | the whole message is `[name(parameter=value), ...]`, Python call syntax                        |
 | `auto`   | whichever of these the text uses; `arguments` and `parameters` mean the same                  |
+| `none`   | no call is read: a policy's text stays as it was sampled, for rewards that look at its layout   |
 
 A named syntax is strict: the other key, two values in a Hermes block or a second ToolRL block are errors. A thought
 (`<think>...</think>`) is never searched for calls, so a call that is only quoted there is not made.
@@ -22,8 +23,8 @@ from rewardlab.parsing.json_values import UnreadableJSON, read_json, read_json_s
 from rewardlab.parsing.python_calls import TAGS, UnreadableCall, looks_like_calls, read_python_calls, write_python_calls
 from rewardlab.types import Message, call_arguments
 
-Syntax = Literal["auto", "hermes", "toolrl", "llama3", "bfcl"]
-SYNTAXES: tuple[str, ...] = ("auto", "hermes", "toolrl", "llama3", "bfcl")
+Syntax = Literal["auto", "hermes", "toolrl", "llama3", "bfcl", "none"]
+SYNTAXES: tuple[str, ...] = ("auto", "hermes", "toolrl", "llama3", "bfcl", "none")
 MAX_CALLS = 128
 """Most calls that are read from one message."""
 
@@ -102,7 +103,7 @@ def render_tool_calls(tool_calls: Sequence[Mapping[str, Any]], syntax: Syntax = 
 
     Args:
         tool_calls: calls in the OpenAI format; arguments as a JSON string or as a dict.
-        syntax: any of `SYNTAXES` but `auto`.
+        syntax: any of `SYNTAXES` but `auto` and `none`.
 
     Returns:
         The text; empty for no calls (`[]` in the `bfcl` syntax).
@@ -173,6 +174,8 @@ def read_calls(text: str, syntax: Syntax = "auto", *, tools: Sequence[Mapping[st
     """As `parse_tool_calls`, with arguments as values instead of JSON strings."""
     if syntax not in SYNTAXES:
         raise ValueError(f"syntax must be one of {', '.join(SYNTAXES)}, got {syntax!r}")
+    if syntax == "none":
+        return ReadCalls(text)
     thought, rest = split_thought(text)
     if syntax == "auto":
         syntax = _detect(rest)

@@ -518,6 +518,7 @@ def test_any_text_is_scored(text: str) -> None:
         ({"compare": 3}, "'compare'"),
         ({"matching": "best"}, "'matching'"),
         ({"syntax": "xml"}, "'syntax'"),
+        ({"syntax": "none"}, "reads no calls"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], reason: str) -> None:

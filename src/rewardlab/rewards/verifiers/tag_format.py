@@ -193,6 +193,6 @@ def _sampled_text(trajectory: Trajectory) -> str:
     if trajectory.actions[-1].get("tool_calls"):
         raise ScoringFailure(
             "the calls of the last message were parsed out of its text into tool_calls, so its layout cannot be seen; "
-            "keep the text as it was sampled, or score the calls with ToolCallMatch"
+            'keep the text as it was sampled (tool_syntax="none" for a policy), or score the calls with ToolCallMatch'
         )
     return trajectory.completion

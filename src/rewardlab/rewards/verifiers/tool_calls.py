@@ -94,6 +94,10 @@ class ToolCallMatch(Verifier):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_scale(self.scale, "ToolCallMatch")
+        if self.syntax == "none" and self.source != "message":
+            raise ValueError(
+                "ToolCallMatch: option 'syntax' is 'none', which reads no calls out of text; name a syntax, or 'auto'"
+            )
         if self.granularity == "coarse" and (self.names or self.parameters or self.values):
             raise ValueError(
                 "ToolCallMatch: granularity 'coarse' is all or nothing, so names, parameters and values mean nothing; "
