@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,17 @@ from typing import Any
 import yaml
 
 from rewardlab.registry import KeyPath
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe loading in which `1e-3` is a number, as everybody who writes it means (YAML 1.1 takes it for text)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
 
 
 class YAMLError(ValueError):
@@ -53,7 +65,7 @@ def read_yaml(path: str | Path) -> YAMLFile:
 def parse_yaml(text: str, *, name: str = "<text>") -> YAMLFile:
     """Parse YAML text; `name` stands in messages for the file."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}:{mark.line + 1}" if mark is not None else name
@@ -62,8 +74,17 @@ def parse_yaml(text: str, *, name: str = "<text>") -> YAMLFile:
     if node is None:
         return result
     _record(node, (), result)
-    result.data = yaml.safe_load(text)
+    result.data = load_yaml(text)
     return result
+
+
+def load_yaml(text: str) -> Any:
+    """The content of YAML text, plain values only.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    return yaml.load(text, Loader=_Loader)
 
 
 def _record(node: yaml.Node, path: KeyPath, result: YAMLFile) -> None:

@@ -49,8 +49,8 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
     sandbox = report["sandbox"]
     colour = "green" if sandbox["isolated"] else "yellow"
     console.print(f"\n[bold]Sandbox[/]\n[{colour}]{sandbox['summary']}[/]")
-    for line in sandbox["limits"]:
-        console.print(f"  {line}", markup=False)
+    for line in sandbox["unprotected"]:
+        console.print(f"  not protected: {line}", markup=False)
     console.print("\n[bold]Devices[/]")
     for line in report["devices"]:
         console.print(f"  {line}", markup=False)
@@ -93,7 +93,15 @@ def sandbox() -> dict[str, Any]:
     from rewardlab import sandbox as room
 
     status = room.status()
-    return {"isolated": status.isolated, "summary": status.summary, "limits": list(status.unprotected)}
+    summary = f"{status.mechanism}: " + (
+        "programs are isolated" if status.isolated else f"NOT isolated: {status.reason}"
+    )
+    return {
+        "isolated": status.isolated,
+        "summary": summary,
+        "protected": list(status.protected),
+        "unprotected": list(status.unprotected),
+    }
 
 
 def devices() -> list[str]:

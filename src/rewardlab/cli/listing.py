@@ -123,7 +123,7 @@ def summary_of(place: str) -> str:
                 return ""
             return summary_of(f"{moved}:{step}")
         node = found
-    text = ast.get_docstring(node) if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) else None  # type: ignore[arg-type]
+    text = ast.get_docstring(node) if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) else None
     return (text or "").partition("\n\n")[0].replace("\n", " ")
 
 

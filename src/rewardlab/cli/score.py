@@ -79,7 +79,7 @@ def command(
         progress_bar=not quiet and not as_json,
     )
     _print(summary, as_json)
-    if strict and (summary.counts["failed"] or summary.problems.count):
+    if strict and (summary.counts["failed"] or summary.problems):
         raise typer.Exit(1)
 
 

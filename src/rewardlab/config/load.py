@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rewardlab.config.model import TrainConfig
 from rewardlab.config.options import first_error
 from rewardlab.registry import KeyPath, SpecError
-from rewardlab.yaml_file import YAMLFile, read_yaml
+from rewardlab.yaml_file import YAMLFile, load_yaml, read_yaml
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -55,7 +55,7 @@ def parse_override(text: str) -> tuple[KeyPath, Any]:
     if not sign or not all(name.split(".")):
         raise SpecError(f"{text!r} is not an override; write key=value, such as training.steps=10")
     try:
-        return tuple(name.split(".")), yaml.safe_load(value)
+        return tuple(name.split(".")), load_yaml(value)
     except yaml.YAMLError as error:
         raise SpecError(f"the value of {text!r} is not YAML: {error}") from None
 
@@ -76,6 +76,6 @@ def _set(data: dict[str, Any], keys: KeyPath, value: Any, text: str) -> None:
 
 def _placed(error: SpecError, file: YAMLFile, origin: dict[KeyPath, str]) -> SpecError:
     for keys, text in origin.items():
-        if error.path[: len(keys)] == keys:
+        if error.path[: len(keys)] == keys or (error.path and keys[: len(error.path)] == error.path):
             return SpecError(f"override {text!r}: {error}", error.path)
     return SpecError(f"{file.where(error.path)}: {error}", error.path)

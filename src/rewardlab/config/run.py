@@ -86,6 +86,7 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
     """
     from rewardlab.policies.engines.base import Sampling
     from rewardlab.policies.rollout import Limits
+    from rewardlab.training import CREDITS, OBJECTIVES
     from rewardlab.training.evaluation import Evaluation
     from rewardlab.training.loop import Trainer
     from rewardlab.training.report import write_report
@@ -128,8 +129,10 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
         environment=environment,
         reward=config.build_reward(config.reward, ("reward",)),
         tasks=train_tasks,
-        credit=config.training.credit,
-        objective=config.training.objective,
+        credit=None
+        if config.training.credit is None
+        else build(CREDITS, config.training.credit, path=("training", "credit")),
+        objective=build(OBJECTIVES, config.training.objective, path=("training", "objective")),
         curriculum=config.training.curriculum,
         steps=config.training.steps,
         group_size=config.training.group_size,
