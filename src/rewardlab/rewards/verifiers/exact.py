@@ -190,13 +190,11 @@ class Choice(Verifier):
             if place is not None:
                 return self._lone(place)
         patterns = self._patterns
-        found = None
-        for pattern in patterns.statements:
-            for match in pattern.finditer(text):
-                if found is None or match.start() >= found.start():
-                    found = match
-        if found is not None:
-            return None if patterns.more.match(text, found.end()) else found.group("letter").upper()
+        for anchor in reversed([match.start() for match in patterns.anchor.finditer(text)]):
+            for pattern in patterns.statements:
+                found = pattern.match(text, anchor)
+                if found is not None:
+                    return None if patterns.more.match(text, found.end()) else found.group("letter").upper()
         labels = set(patterns.labels.findall(text))
         for place in (text, text.rstrip().rpartition("\n")[2]):
             letter = self._lone(place)
@@ -254,13 +252,17 @@ class _ChoicePatterns:
                 rf"[*_ \t\n]{{0,6}}(?i:{label}){opening}(?:text[{{])?{single}{closing}"
             ),
             regex.compile(
-                rf"(?i:\b(?:option|choice|answer)){opening}(?P<letter>{upper}){closing}[ \t]+(?i:is|seems|appears)"
+                rf"(?i:option|choice|answer){opening}(?P<letter>{upper}){closing}[ \t]+(?i:is|seems|appears)"
                 rf"(?i:[ \t]+(?:the|most|clearly|therefore|indeed|thus)){{0,3}}[ \t]+(?i:correct|right|best|answer)"
             ),
             regex.compile(
-                rf"(?i:\b(?:i|we)(?:[ \t]+would|'d)?[ \t]+(?:choose|pick|select|go[ \t]+with)|\b(?:choose|select|pick))"
-                rf"[ \t]+(?i:option|choice|answer|letter)?{opening}{single}{closing}"
+                rf"(?i:choose|pick|select|go[ \t]+with)[ \t]+(?i:option|choice|answer|letter)?{opening}{single}{closing}"
             ),
+        )
+        # Every statement begins with one of these; they are looked for first, since that is much faster.
+        self.anchor = re.compile(
+            "answer|choice|option|solution|antwort|réponse|respuesta|ответ|答案|正确选项|选|選|故选|应选|choose|pick|select|go with",
+            re.IGNORECASE,
         )
         opened = r"[ \t*_`\"'(\[{（]{0,6}"
         hedge = r"(?:(?:and|or|option|choice|maybe|perhaps|possibly|also|even|either)[ \t]+)*"

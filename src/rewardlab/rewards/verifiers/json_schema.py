@@ -122,7 +122,9 @@ class MatchesSchema(_ReadsJSON):
         return Verdict(0.0, note="; ".join(errors)) if errors else 1.0
 
     def _validator(self, trajectory: Trajectory) -> Any:
-        schema = self.schema if self.schema is not None else trajectory.reference
+        if self.schema is not None:
+            return self._own_validator
+        schema = trajectory.reference
         if schema is None:
             raise ScoringFailure(
                 "the task has no reference; expected a JSON Schema (or give MatchesSchema the option schema)"
@@ -140,6 +142,10 @@ class MatchesSchema(_ReadsJSON):
             return schema_validator(json.dumps(schema, sort_keys=True), self.formats)
         except (SchemaProblem, TypeError, ValueError, RecursionError) as problem:
             raise ScoringFailure(f"the reference cannot be used as a JSON Schema: {problem}") from None
+
+    @functools.cached_property
+    def _own_validator(self) -> Any:
+        return schema_validator(json.dumps(self.schema, sort_keys=True), self.formats)
 
 
 class SchemaProblem(ValueError):

@@ -105,7 +105,7 @@ def only_unique_words(text: str, *, least_share: Annotated[float, Field(ge=0, le
 
 _SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 _AROUND = _SPACES + string.punctuation + "“”‘’«»„…–—·¡¿。！？、，：；《》〈〉「」『』【】（）"
-# A word goes on over a hyphen or an apostrophe ("relationship-driven"), and ends at a dash. Scripts without spaces have no edge.
+# A word goes on over a hyphen or an apostrophe ("relationship-driven") and ends at a dash; without spaces it has no edge.
 _GOES_ON = regex.compile(rf"[-'’]?[[\p{{L}}\p{{N}}]--[{SPACELESS}]]", regex.V1)
 _CAME_FROM = regex.compile(rf"[[\p{{L}}\p{{N}}]--[{SPACELESS}]][-'’]?$", regex.V1)
 

@@ -72,9 +72,17 @@ class Instructions(Verifier):
         if reference is None:
             raise ScoringFailure(f"the task has no reference; expected {_EXPECTED}")
         try:
-            return read_constraints(reference)
+            return _read_once(reference if isinstance(reference, str) else json.dumps(reference))
         except UnknownConstraint as problem:
             raise ScoringFailure(f"the reference cannot be used: {problem}") from None
+        except (TypeError, ValueError) as problem:
+            raise ScoringFailure(f"the reference cannot be used: it is not a JSON value ({problem})") from None
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_once(reference: str) -> Checks:
+    """The constraints of a reference, kept for the other members of its group."""
+    return read_constraints(reference)
 
 
 def read_constraints(source: Any) -> Checks:
