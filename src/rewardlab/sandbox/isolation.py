@@ -76,8 +76,9 @@ def bubblewrap_command(setting: Setting) -> tuple[list[str], dict[str, str]]:
     outside; every program loses all of it before its first line runs.
     """
     user = UNPRIVILEGED if setting.unprivileged else max(1, os.getuid())
-    command = (
-        "bwrap --unshare-all --unshare-user --disable-userns --die-with-parent --new-session --clearenv "
+    command = [bubblewrap_path() or "bwrap"]
+    command += (
+        "--unshare-all --unshare-user --disable-userns --as-pid-1 --die-with-parent --new-session --clearenv "
         f"--uid {user} --gid {user} --hostname sandbox --cap-drop ALL --cap-add CAP_SYS_ADMIN --cap-add CAP_SETPCAP"
     ).split()
     binds: dict[str, str] = {}
@@ -90,7 +91,7 @@ def bubblewrap_command(setting: Setting) -> tuple[list[str], dict[str, str]]:
     target = f"{GUEST}/rewardlab/sandbox/inside"
     binds[target] = str(INSIDE)
     command += ["--ro-bind", f"{{{target}}}", target]
-    command += ["--proc", "/proc", "--dev", "/dev", "--dir", "/tmp", "--chdir", "/"]
+    command += ["--proc", "/proc", "--dev", "/dev", "--dir", "/tmp", "--dir", "/scratch", "--chdir", "/"]
     command += ["--remount-ro", "/dev", "--remount-ro", "/"]
     for name, value in environment().items():
         command += ["--setenv", name, value]
@@ -121,7 +122,7 @@ def start(setting: Setting, scratch: str, errors: IO[bytes]) -> subprocess.Popen
         package.mkdir(parents=True, exist_ok=True)
         if not (package / "inside").exists():
             (package / "inside").symlink_to(INSIDE)
-        return _spawn([*python, START.format(guest=str(guest))], errors, environment())
+        return _spawn([*python, START.format(guest=str(guest))], errors)
     command, binds = bubblewrap_command(setting)
     command += ["--", *python, START.format(guest=GUEST)]
     if setting.unprivileged:
@@ -132,14 +133,14 @@ def start(setting: Setting, scratch: str, errors: IO[bytes]) -> subprocess.Popen
     return _spawn(filled, errors)
 
 
-def _spawn(command: list[str], errors: IO[bytes], variables: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def _spawn(command: list[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
         start_new_session=True,  # Ctrl-C at our terminal is for us, and we end our workers
-        env=variables,
+        env=environment(),  # bubblewrap's own process too: our environment must stand nowhere in there
         cwd="/",
     )
 

@@ -43,7 +43,8 @@ class Sandbox:
         limits: for programs that bring none of their own.
         packages: let programs import the packages that are installed here, besides the standard library.
         preload: modules to import once, before any program (`("numpy",)` saves each program its import).
-        binds: further paths that programs can read, such as a folder of tools.
+        binds: further paths that programs can read, such as a folder of tools. Where this process is root, programs are not:
+            what they read must be readable by every user.
         recycle: programs after which a worker is replaced by a fresh one.
 
     Raises:
@@ -246,7 +247,8 @@ def _with_status(reply: dict[str, Any], isolated: bool, exit_status: int | None,
     if status == "timeout":
         reason = "wall time"
     elif status is None and not expected:
-        status, reason = "lost", f"the sandbox broke: {stderr[-500:].strip() or 'no report'}"
+        # in a process namespace nobody but us can end the keeper; without one the program can, and must not gain by it
+        status, reason = ("lost" if isolated else "killed"), f"no report of its end: {stderr[-500:].strip() or '(silence)'}"
     elif status is None and exit_status is not None:
         returncode = os.waitstatus_to_exitcode(exit_status)
         status = "ok" if returncode == 0 else "error"

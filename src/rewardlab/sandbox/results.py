@@ -31,7 +31,7 @@ class Limits:
 
     Args:
         seconds: wall time, counted from when the program starts (waiting for a free worker does not count).
-        cpu_seconds: processor time of each process; None for the same as `seconds`.
+        cpu_seconds: processor time of each process, rounded up to whole seconds; None for the same as `seconds`.
         memory_mb: address space of each process, and resident memory of all of them together.
         processes: how many processes and threads there may be at once.
         file_mb: largest file, and the size of each of the two scratch file systems.

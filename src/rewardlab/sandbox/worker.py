@@ -52,16 +52,17 @@ class Worker:
             "preload": list(setting.preload),
             "watcher": {
                 "namespaces": setting.bubblewrap,
+                "below_tmp": [path for path in isolation.visible_paths(setting) if path.startswith("/tmp/")],
                 "work": self.scratch.name,
-                # inside: bubblewrap's process 1, the zygote, the watcher and the keeper; else whatever this user runs now
-                "processes_before": 4 if setting.bubblewrap else _own_processes() + 64,
+                # inside: the zygote, the watcher and the keeper; else whatever this user runs now
+                "processes_before": 3 if setting.bubblewrap else _own_processes() + 64,
             },
         }
         try:
             write_frame(self.to_worker, settings)
             self.hello = self._read(READY_WITHIN)
         except (WorkerDied, BrokenPipeError) as error:
-            said = self.said()
+            said = self.said().rpartition("\n")[2]
             self.close()
             raise SandboxUnavailable(f"the sandbox could not be started: {said or error}") from error
 

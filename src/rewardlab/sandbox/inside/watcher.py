@@ -34,11 +34,13 @@ class Configuration:
 
     Args:
         namespaces: whether it may make namespaces.
+        below_tmp: what is bound below /tmp, and has to show through each program's own /tmp.
         work: where it makes scratch folders when it has no namespaces.
         processes_before: how many processes of this user the kernel counts before a program has started its first.
     """
 
     namespaces: bool
+    below_tmp: list[str]
     work: str
     processes_before: int
 
@@ -75,10 +77,7 @@ def watch(job: dict[str, Any], jobs: int, configuration: Configuration) -> dict[
     folder = FOLDER
     if configuration.namespaces:
         kernel.unshare(kernel.NEW_PIDS | kernel.NEW_MOUNTS | kernel.NEW_IPC)
-        options = f"size={limits['file_mb']}m,nr_inodes=20000,mode=0777"
-        for place in ("/tmp", "/dev/shm"):
-            kernel.mount("tmpfs", place, "tmpfs", kernel.NO_SETUID | kernel.NO_DEVICES, options)
-        os.mkdir(FOLDER)
+        _scratch(limits["file_mb"], configuration.below_tmp)
     else:
         kernel.adopt_orphans()
         folder = tempfile.mkdtemp(prefix="program-", dir=configuration.work)
@@ -125,6 +124,25 @@ def watch(job: dict[str, Any], jobs: int, configuration: Configuration) -> dict[
         "seconds": seconds,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
     }
+
+
+def _scratch(megabytes: int, below_tmp: list[str]) -> None:
+    """A fresh /tmp and /dev/shm in memory, which end with the program."""
+    options = f"size={megabytes}m,nr_inodes=20000,mode=0777"
+    kernel.mount("tmpfs", "/dev/shm", "tmpfs", kernel.NO_SETUID | kernel.NO_DEVICES, options)
+    place = "/scratch" if below_tmp else "/tmp"
+    kernel.mount("tmpfs", place, "tmpfs", kernel.NO_SETUID | kernel.NO_DEVICES, options)
+    for path in below_tmp:
+        target = place + path.removeprefix("/tmp")
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if os.path.isdir(path):
+            os.mkdir(target)
+        else:
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
+        kernel.mount(path, target, None, kernel.BIND | kernel.RECURSIVE)
+    if below_tmp:
+        kernel.mount(place, "/tmp", None, kernel.MOVE)
+    os.mkdir(FOLDER)
 
 
 def _pass_on(questions: Any, descriptor: int) -> None:

@@ -1,6 +1,7 @@
 """The process that waits inside the sandbox: it has everything imported, and forks once for each program.
 
-It is trusted, reads jobs from its standard input and never touches what a program wrote. Each job gets a watcher (a fork
+It is trusted, reads jobs from its standard input and never touches what a program wrote. It is process 1 of the worker's
+namespace, and not readable: through another process 1 of the same user, programs could reach the pipes to us. Each job gets a watcher (a fork
 of this process), and the watcher puts the program into namespaces of its own, so that killing one process ends the whole
 program and nothing of it is left for the next.
 """
@@ -16,6 +17,7 @@ from importlib import import_module
 
 from rewardlab.sandbox.inside import grading, keeper, kernel, program  # noqa: F401  # imported here, once, for every fork
 from rewardlab.sandbox.inside.frames import read_frame, write_frame
+from rewardlab.sandbox.inside.keeper import wait_for
 from rewardlab.sandbox.inside.watcher import Configuration, watch
 
 NO_MORE = 10
@@ -105,7 +107,7 @@ def main() -> int:
         if not watcher:
             # the job is read after the fork, so that no program finds the code of an earlier one in its memory
             os._exit(_serve_one(jobs, replies, configuration))
-        status = os.waitstatus_to_exitcode(os.waitpid(watcher, 0)[1])
+        status = os.waitstatus_to_exitcode(wait_for(watcher))  # we are process 1: orphans fall to us
         if status:
             return 0 if status == NO_MORE else 1  # the watcher is ours: if it broke, this worker is not to be trusted
     return 0
