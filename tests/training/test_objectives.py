@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from rewardlab.environments.single_turn import SingleTurn
 from rewardlab.functional import clipped_surrogate, grpo_loss, kl_estimate, kl_in_advantages, reinforce_loss, whiten
 from rewardlab.policies.batching import collate
 from rewardlab.policies.engines.base import Sampling
 from rewardlab.policies.logprobs import token_logprobs
+from rewardlab.policies.rollout import rollout
 from rewardlab.training.credit import Advantages
 from rewardlab.training.objectives import GRPO, OBJECTIVES, RAFT, RLOO, NonFiniteUpdate, ReinforcePlusPlus, Supervised
 from rewardlab.types import Tokens, Trajectory
-from tests.training.worlds import demonstrations, policy, rollout, tasks
+from tests.training.worlds import demonstrations, policy, tasks
 
 torch.set_num_threads(1)
 
@@ -22,7 +24,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="module")
 def batch():
     """Trajectories of different lengths and steps from one policy; advantages that differ between the steps."""
-    made = rollout(policy(), None, tasks(6), group_size=2, sampling=Sampling(max_new_tokens=5), seed=4)
+    made = rollout(policy(), SingleTurn, tasks(6), group_size=2, sampling=Sampling(max_new_tokens=5), seed=4)
     trajectories = []
     for index, one in enumerate(made):
         step = one.tokens.step.copy()
@@ -98,7 +100,7 @@ def test_the_update_follows_the_gradient_of_the_loss(batch, options, loss_option
     columns, weights = tensors(trajectories, advantages)
     logprobs = token_logprobs(acting.model, columns.ids, columns.attention_mask, positions_mask=columns.written)
     loss = grpo_loss(logprobs, columns.logprobs, weights, columns.written, **loss_options)
-    assert measured["loss"] == pytest.approx(float(loss), rel=1e-4, abs=1e-6)
+    assert measured["loss"] == pytest.approx(float(loss.detach()), rel=1e-4, abs=1e-6)
     expected = reference_gradient(acting, loss)
     assert torch.allclose(caught[0], expected, rtol=1e-3, atol=1e-6)
     assert measured["grad_norm"] == pytest.approx(float(expected.norm()), rel=1e-4)
@@ -252,7 +254,7 @@ def test_on_policy_ratios_are_one(batch):
 
 def test_temperature_enters_the_ratios():
     made = rollout(
-        policy(), None, tasks(4), group_size=2, sampling=Sampling(max_new_tokens=4, temperature=0.7), seed=1
+        policy(), SingleTurn, tasks(4), group_size=2, sampling=Sampling(max_new_tokens=4, temperature=0.7), seed=1
     )
     advantages = Advantages(values=[np.ones(1) for _ in made], included=np.ones(len(made), dtype=bool))
     right = GRPO(learning_rate=0.0, temperature=0.7).update(policy(), made, advantages)
@@ -352,7 +354,9 @@ def test_a_non_finite_loss_stops_and_changes_nothing(batch):
     far = [copy.deepcopy(one) for one in trajectories]
     for index in (3, 4):
         far[index].tokens.logprobs[far[index].tokens.step >= 0] = -30.0
-    with pytest.raises(NonFiniteUpdate, match=r"the weights were not changed. Trajectories in the pieces concerned: 4\."):
+    with pytest.raises(
+        NonFiniteUpdate, match=r"the weights were not changed. Trajectories in the pieces concerned: 4\."
+    ):
         objective.update(acting, far, wild)
     assert torch.equal(weights_of(acting), before)
     assert objective.updates == 0

@@ -1,7 +1,4 @@
-"""A tiny policy and a single-turn task for the tests of training: say the right word.
-
-`rollout` here is a few lines on the policy's own engine, so that these tests do not depend on environments.
-"""
+"""A tiny policy and a single-turn task for the tests of training: say the right word."""
 
 from __future__ import annotations
 
@@ -9,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rewardlab.policies.engines.base import Request, Sampling
-from rewardlab.policies.engines.sampling import derive_seed
 from rewardlab.policies.language_model import LanguageModelPolicy
 from rewardlab.rewards.base import Reward
-from rewardlab.types import Scores, Status, Task, Tokens, Trajectory
+from rewardlab.types import Scores, Status, Task, Trajectory
 
 WORDS = ("red", "blue", "green", "gold")
 NOUNS = ("sky", "leaf", "rose", "sun", "sea", "moss", "wine", "ring")
@@ -32,44 +27,6 @@ def policy(seed=0, lora=None, hidden=32):
     return LanguageModelPolicy.tiny(
         corpus, vocabulary_size=320, hidden=hidden, layers=2, heads=2, context=64, seed=seed, lora=lora
     )
-
-
-class Nowhere:
-    """Stands where a factory of environments is asked for; the rollout of these tests makes none."""
-
-
-def rollout(acting, environment, asked, *, group_size=1, sampling=None, limits=None, seed=0, progress=None):
-    sampling = sampling or Sampling(max_new_tokens=3)
-    acting.engine.refresh()
-    requests, owners = [], []
-    for place, task in enumerate(asked):
-        for member in range(group_size):
-            ids = acting.template.opening(task.prompt, ())
-            requests.append(Request(ids=ids, seed=derive_seed(seed, place, member)))
-            owners.append((task, place))
-    trajectories = []
-    for request, completion, (task, place) in zip(
-        requests, acting.engine.generate(requests, sampling), owners, strict=True
-    ):
-        ids = [*request.ids, *completion.ids]
-        step = [-1] * len(request.ids) + [0] * len(completion.ids)
-        trajectories.append(
-            Trajectory(
-                observations=[task.prompt, []],
-                actions=[{"role": "assistant", "content": acting.template.decode(completion.ids)}],
-                terminated=completion.stopped,
-                truncated=not completion.stopped,
-                task=task,
-                group=f"{task.id}/{place}",
-                tokens=Tokens(
-                    ids=np.array(ids),
-                    step=np.array(step),
-                    logprobs=np.array([0.0] * len(request.ids) + completion.logprobs),
-                ),
-                seconds=np.array([0.001]),
-            )
-        )
-    return trajectories
 
 
 @dataclass(frozen=True, kw_only=True)

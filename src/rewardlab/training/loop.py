@@ -23,7 +23,7 @@ from rewardlab.training.curricula import check_tasks
 from rewardlab.training.evaluation import Evaluation
 from rewardlab.training.metrics import Clock, step_metrics
 from rewardlab.training.processes import Processes
-from rewardlab.training.record import Record
+from rewardlab.training.record import Record, fingerprint
 from rewardlab.training.seats import build_seat, derived_seed, greedy, score_batch
 from rewardlab.training.trackers import Tracker
 from rewardlab.training.warm_start import WarmStart
@@ -244,6 +244,10 @@ class Trainer:
     def _act(self, tasks: Sequence[Task], sampling: Any, group_size: int, seed: int) -> list[Trajectory]:
         """This process's trajectories."""
         own = self.processes.share_tasks(tasks)
+        if (
+            self.processes.count > 1
+        ):  # a rollout's draws depend on the places of its tasks, which repeat in each process
+            seed = derived_seed(seed, "process", self.processes.rank)
         given = {"limits": self.limits, "sampling": sampling}
         options = {name: value for name, value in given.items() if value is not None}
         assert self.rollout is not None  # set when the trainer was built
@@ -271,7 +275,7 @@ class Trainer:
     def _warm_step(self) -> dict[str, float]:
         assert self.warm_start is not None  # only called where there is one
         self._seed("warm_start", self.warmed)
-        measured = self.warm_start.step(self.policy, self.warmed, self.seed)
+        measured = self.warm_start.step(self.policy, self.environment, self.warmed, self.seed)
         self.warmed += 1
         return {"step": self.warmed, **measured}
 
@@ -336,6 +340,7 @@ class Trainer:
 
             self.rollout = rollout
         self.processes = Processes(getattr(self.objective, "accelerator", None))
+        self.fingerprint = fingerprint(self)
 
     def _set_temperature(self) -> None:
         """Ratios are taken at the temperature that tokens are sampled at."""

@@ -42,6 +42,8 @@ class Record:
         self.metrics: list[dict[str, Any]] = []
         self.evaluations: list[dict[str, Any]] = []
         self.trackers: list[Tracker] = []
+        # before anything is restored: a reward's spec holds what it has learned
+        self._config = dict(trainer.config) if trainer.config is not None else describe(trainer)
         self._open = ExitStack()
         self.checkpoints: Checkpoints | None = None
 
@@ -171,7 +173,7 @@ class Record:
                 "unscored": trainer.unscored,
                 "sizes": folder.sizes(),
                 "trajectories": folder.trajectory_files(),
-                "fingerprint": fingerprint(trainer),
+                "fingerprint": trainer.fingerprint,
             },
         }
         return state, {} if reference is None else {"reference": reference}
@@ -180,7 +182,7 @@ class Record:
         trainer, folder = self.trainer, self.folder
         assert folder is not None  # only called where there is a run folder
         training = state["training"]
-        present = fingerprint(trainer)
+        present = trainer.fingerprint
         different = [name for name, value in training["fingerprint"].items() if value != present.get(name)]
         if different:
             shown = "; ".join(
@@ -213,11 +215,10 @@ class Record:
         from rewardlab.training.trackers import TRACKERS
 
         trainer = self.trainer
-        config = dict(trainer.config) if trainer.config is not None else describe(trainer)
         if self.folder is not None:
             import yaml
 
-            text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+            text = yaml.safe_dump(self._config, sort_keys=False, allow_unicode=True)
             (self.folder.path / "config.yaml").write_text(text, encoding="utf-8")
         chosen = trainer.trackers
         if chosen is None:
@@ -228,7 +229,7 @@ class Record:
                 started.callback(tracker.close)
                 tracker.start(
                     folder=None if self.folder is None else self.folder.path,
-                    config=config,
+                    config=self._config,
                     step=trainer.done,
                     steps=trainer.steps,
                 )

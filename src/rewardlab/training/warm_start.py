@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,9 +45,16 @@ class WarmStart:
 
             self.objective = Supervised(learning_rate=self.learning_rate, schedule="cosine", entropy=False)
 
-    def step(self, policy: Any, number: int, seed: int) -> dict[str, float]:
-        """Take supervised step `number` (from 0): each demonstration once per epoch, in an order that `seed` gives."""
-        demonstrations = self._with_tokens(policy)
+    def step(self, policy: Any, environment: Callable[[], Any], number: int, seed: int) -> dict[str, float]:
+        """Take one supervised step: each demonstration once per epoch, in an order that `seed` gives.
+
+        Args:
+            policy: what is trained.
+            environment: a factory; says which tools the policy is shown.
+            number: of the step, from 0.
+            seed: of the order.
+        """
+        demonstrations = self._with_tokens(policy, environment)
         total = len(demonstrations)
         places = [divmod(at, total) for at in range(number * self.batch_size, (number + 1) * self.batch_size)]
         orders = {
@@ -60,12 +67,23 @@ class WarmStart:
         measured: dict[str, float] = self.objective.update(policy, chosen, advantages, progress=number / self.steps)
         return measured
 
-    def _with_tokens(self, policy: Any) -> list[Trajectory]:
+    def _with_tokens(self, policy: Any, environment: Callable[[], Any]) -> list[Trajectory]:
         if self._encoded is None:
-            self._encoded = [
-                trajectory
-                if trajectory.tokens is not None
-                else replace(trajectory, tokens=policy.encode_demonstration(trajectory))
-                for trajectory in self.demonstrations
-            ]
+            self._encoded = list(self.demonstrations)
+            bare = [index for index, one in enumerate(self._encoded) if one.tokens is None]
+            tools = _tools(environment) if bare else ()
+            for index in bare:
+                one = self._encoded[index]
+                shown = tools or (one.task.tools if one.task is not None else ())
+                self._encoded[index] = replace(one, tokens=policy.encode_demonstration(one, shown))
         return self._encoded
+
+
+def _tools(environment: Callable[[], Any]) -> Sequence[Any]:
+    """The tools that rollouts show: the environment's own, or none for those of each task."""
+    made = environment()
+    try:
+        return list(getattr(made, "tools", ()))
+    finally:
+        if hasattr(made, "close"):
+            made.close()
