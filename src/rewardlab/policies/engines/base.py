@@ -12,6 +12,7 @@ distribution differ from the recorded one; training therefore samples with tempe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -91,6 +92,20 @@ class Engine(Protocol):
 
     def release(self, conversations: Sequence[Hashable]) -> None:
         """Forget conversations that will not be continued; unknown ones are passed over."""
+
+
+def check_completions(completions: Sequence[Completion]) -> None:
+    """Refuse what was drawn from logits that are not numbers.
+
+    Raises:
+        ValueError: a log-probability is not finite.
+    """
+    for index, completion in enumerate(completions):
+        if not all(map(math.isfinite, completion.logprobs or ())):
+            raise ValueError(
+                f"the model's logits are not finite numbers for request {index}: its weights have diverged or hold NaN; "
+                "go back to an earlier checkpoint, and lower the learning rate or clip gradients"
+            )
 
 
 def check_requests(requests: Sequence[Request], context: int | None) -> None:

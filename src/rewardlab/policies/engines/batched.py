@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rewardlab.policies.engines.base import Completion, Request, Sampling, check_requests
+from rewardlab.policies.engines.base import Completion, Request, Sampling, check_completions, check_requests
 from rewardlab.policies.engines.forward import Forward, UnsupportedModel, check_forward, context_length
 from rewardlab.policies.engines.fused import FusedForward
 from rewardlab.policies.engines.generic import GenericForward
@@ -105,22 +105,31 @@ class BatchedEngine:
         limits = [self._limit(request, sampling) for request in requests]
         self._choose()
         with _evaluating(self.model), self._gradients_off():
-            if self._forward is None:
-                return generate_plainly(self.model, requests, limits, sampling, self.stop)
-            if self._stale:
-                self._forward.refresh()
-                self._stale = False
-            call = Call(
-                self._forward,
-                self._kept,
-                requests,
-                limits,
-                sampling,
-                stop=self.stop,
-                device=self.model.device,
-                prefill_tokens=self.prefill_tokens,
-            )
-            return call.run()
+            completions = self._sample(requests, limits, sampling)
+        try:
+            check_completions(completions)
+        except ValueError:
+            self._kept.clear()  # what these weights computed must not be continued
+            raise
+        return completions
+
+    def _sample(self, requests: Sequence[Request], limits: list[int], sampling: Sampling) -> list[Completion]:
+        if self._forward is None:
+            return generate_plainly(self.model, requests, limits, sampling, self.stop)
+        if self._stale:
+            self._forward.refresh()
+            self._stale = False
+        call = Call(
+            self._forward,
+            self._kept,
+            requests,
+            limits,
+            sampling,
+            stop=self.stop,
+            device=self.model.device,
+            prefill_tokens=self.prefill_tokens,
+        )
+        return call.run()
 
     def _limit(self, request: Request, sampling: Sampling) -> int:
         limit = sampling.max_new_tokens

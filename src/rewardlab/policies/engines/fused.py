@@ -104,7 +104,8 @@ class FusedForward:
         self.embedding = _weight(core.embed_tokens)[0]
         self.layers = [self._layer(layer) for layer in core.layers]
         self.final_norm = None if self.fold else core.norm.weight.detach()
-        head = _weight(self.model.lm_head)[0].t()
+        head, self.head_bias = _weight(self.model.lm_head)
+        head = head.t()
         self.head = (head * core.norm.weight[:, None] if self.fold else head).contiguous()
 
     def _layer(self, layer: Any) -> _Layer:
@@ -200,7 +201,8 @@ class FusedForward:
         last = span.last()
         if last is not None:
             state = state[last]
-        return self._normed(state, self.final_norm) @ self.head
+        logits = self._normed(state, self.final_norm) @ self.head
+        return logits if self.head_bias is None else logits + self.head_bias
 
     # ---- parts of a layer ---------------------------------------------------------------------------------------------
 

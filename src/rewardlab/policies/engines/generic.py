@@ -49,6 +49,8 @@ class GenericForward:
 
     def __call__(self, span: Span) -> Tensor:
         """Logits float[row, vocab] after each row's last token."""
+        if span.counts is None and span.uniform:
+            return self._uniform(span)
         row, column = span.grid()
         longest = 1 if span.counts is None else max(span.counts)
         if span.counts is None:
@@ -61,7 +63,7 @@ class GenericForward:
             positions = span.positions[last][:, None].repeat(1, longest)
             ids[row, column] = span.tokens
             positions[row, column] = span.positions
-        cache = Cache(layer_class_to_replicate=_layers(self.store, span, row, column))
+        cache = Cache(layer_class_to_replicate=_layers(self.store, span, (row, column)))
         logits = self.model(
             input_ids=ids,
             attention_mask=self._mask(positions, span.width),
@@ -74,6 +76,19 @@ class GenericForward:
             return logits[:, -1]
         counts = torch.tensor(span.counts, device=logits.device)
         return logits[torch.arange(span.rows, device=logits.device), counts - 1]
+
+    def _uniform(self, span: Span) -> Tensor:
+        """One token for each of some rows of equal length: nothing to mask, unless a window has to be."""
+        position = span.positions[:1, None]
+        mask = None if self.window is None else self._mask(position, span.width)
+        cache = Cache(layer_class_to_replicate=_layers(self.store, span, None))
+        return self.model(
+            input_ids=span.tokens[:, None],
+            attention_mask=mask,
+            position_ids=position,
+            past_key_values=cache,
+            use_cache=True,
+        ).logits[:, -1]
 
     def _mask(self, positions: Tensor, width: int) -> Tensor | dict[str, Tensor]:
         columns = torch.arange(width, device=positions.device)
@@ -94,23 +109,23 @@ class GenericForward:
         return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
 
 
-def _layers(store: Store, span: Span, row: Tensor, column: Tensor) -> Any:
+def _layers(store: Store, span: Span, grid: tuple[Tensor, Tensor] | None) -> Any:
     """What the cache calls to make its layers, in order: each gets the next pair of planes."""
     made: list[_StoreLayer] = []
 
     def make() -> _StoreLayer:
-        made.append(_StoreLayer(store, span, row, column, number=len(made)))
+        made.append(_StoreLayer(store, span, grid, number=len(made)))
         return made[-1]
 
     return make
 
 
 class _StoreLayer(DynamicLayer):
-    """One layer of a cache that lives in the store."""
+    """One layer of a cache that lives in the store; without a grid, all rows write into the last column."""
 
-    def __init__(self, store: Store, span: Span, row: Tensor, column: Tensor, number: int) -> None:
+    def __init__(self, store: Store, span: Span, grid: tuple[Tensor, Tensor] | None, number: int) -> None:
         super().__init__()
-        self.store, self.span, self.row, self.column, self.number = store, span, row, column, number
+        self.store, self.span, self.grid, self.number = store, span, grid, number
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *arguments: Any, **options: Any
@@ -120,8 +135,13 @@ class _StoreLayer(DynamicLayer):
         found = []
         for offset, states in ((0, key_states), (1, value_states)):
             plane = self.store.plane(2 * self.number + offset, states)
-            plane[span.first + self.row, :, span.positions] = states[self.row, :, self.column]
-            found.append(plane[span.first : span.first + span.rows, :, : span.width])
+            used = plane[span.first : span.first + span.rows, :, : span.width]
+            if self.grid is None:
+                used[:, :, -1:] = states
+            else:
+                row, column = self.grid
+                used[row, :, span.positions] = states[row, :, column]
+            found.append(used)
         return found[0], found[1]
 
     def get_seq_length(self) -> int:

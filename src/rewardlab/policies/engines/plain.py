@@ -1,23 +1,23 @@
-"""Generation for models that neither other way fits (recurrent state, ALiBi): left-padded, with the model's own cache.
+"""Generation for models that neither other way fits (recurrent state, ALiBi), with the model's own cache.
 
-Correct wherever the model's own left-padded batches are, as in `generate` of transformers, and no quicker: every call reads
-whole contexts, and finished rows are computed until the last one ends.
+Rows of equal length share a batch, so that there is no padding, which not every such model computes exactly. No quicker than
+`generate` of transformers: every call reads whole contexts, and finished rows are computed until the last one ends.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from rewardlab.policies.engines.base import Completion, Request, Sampling
 from rewardlab.policies.engines.sampling import draw, uniforms
 
 
 def generate_plainly(
-    model: nn.Module, requests: Sequence[Request], limits: Sequence[int], sampling: Sampling, stop: frozenset[int]
+    model: Any, requests: Sequence[Request], limits: Sequence[int], sampling: Sampling, stop: frozenset[int]
 ) -> list[Completion]:
     """Continue every context.
 
@@ -28,52 +28,47 @@ def generate_plainly(
         sampling: how to draw.
         stop: ids of the stop tokens.
     """
-    network: Any = model
-    device = network.device
-    width = max(len(request.ids) for request in requests)
-    ids = torch.zeros((len(requests), width), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, request in enumerate(requests):
-        ids[row, width - len(request.ids) :] = torch.as_tensor(request.ids)
-        mask[row, width - len(request.ids) :] = 1
-    ids, mask = ids.to(device), mask.to(device)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    uniform = uniforms([request.seed for request in requests], [len(request.ids) for request in requests], max(limits))
-    drawn = torch.from_numpy(uniform).to(device)
-    tokens: list[list[int]] = [[] for _ in requests]
-    logprobs: list[list[float]] = [[] for _ in requests]
-    stopped = [False] * len(requests)
-    past: Any = None
-    for step in range(max(limits)):
-        positioned: dict[str, Tensor] = {"position_ids": positions} if _takes_positions(network) else {}
-        output = network(input_ids=ids, attention_mask=mask, past_key_values=past, use_cache=True, **positioned)
-        past = getattr(output, "past_key_values", None)
-        if past is None:
-            past = getattr(output, "cache_params", None)
-        chosen, logprob = draw(output.logits[:, -1], sampling, drawn[step])
-        for row, (token, value) in enumerate(zip(chosen.tolist(), logprob.tolist(), strict=True)):
-            if stopped[row] or len(tokens[row]) >= limits[row]:
-                continue
-            tokens[row].append(token)
-            logprobs[row].append(value)
-            stopped[row] = token in stop
-        if all(stopped[row] or len(tokens[row]) >= limits[row] for row in range(len(requests))):
-            break
-        mask = torch.cat([mask, mask.new_ones((len(requests), 1))], dim=1)
-        positions = positions[:, -1:] + 1
-        if past is None:  # the model keeps nothing: read everything again
-            ids = torch.cat([ids, chosen[:, None]], dim=1)
-            positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        else:
-            ids = chosen[:, None]
-    return [
-        Completion(ids=row, logprobs=values, stopped=ended)
-        for row, values, ended in zip(tokens, logprobs, stopped, strict=True)
-    ]
+    by_length: dict[int, list[int]] = {}
+    for index, request in enumerate(requests):
+        by_length.setdefault(len(request.ids), []).append(index)
+    completions: dict[int, Completion] = {}
+    for indices in by_length.values():
+        rows = _generate([requests[i] for i in indices], model, [limits[i] for i in indices], sampling, stop)
+        completions.update(zip(indices, rows, strict=True))
+    return [completions[index] for index in range(len(requests))]
 
 
-def _takes_positions(model: Any) -> bool:
-    import inspect
-
+def _generate(
+    requests: Sequence[Request], model: Any, limits: Sequence[int], sampling: Sampling, stop: frozenset[int]
+) -> list[Completion]:
+    """Continue contexts of one length."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "position_ids" in inspect.signature(inner.forward).parameters
+    cache_name = "cache_params" if "cache_params" in inspect.signature(inner.forward).parameters else "past_key_values"
+    everything = torch.tensor([list(request.ids) for request in requests], device=model.device)
+    starts = [len(request.ids) for request in requests]
+    chances = torch.from_numpy(uniforms([request.seed for request in requests], starts, max(limits))).to(model.device)
+    cache: Any = None
+    logprobs = []
+    ended = torch.zeros(len(requests), dtype=torch.bool)
+    stops = torch.tensor(sorted(stop), dtype=torch.long)
+    most = torch.tensor(limits)
+    for step in range(max(limits)):
+        kept = {} if cache is None else {cache_name: cache}
+        output = model(input_ids=everything if cache is None else everything[:, -1:], use_cache=True, **kept)
+        cache = getattr(output, cache_name, None)
+        chosen, logprob = draw(output.logits[:, -1], sampling, chances[step])
+        everything = torch.cat([everything, chosen[:, None]], dim=1)
+        logprobs.append(logprob)
+        ended |= torch.isin(chosen.cpu(), stops) | (most <= step + 1)
+        if bool(ended.all()):
+            break
+    written = everything[:, starts[0] :].tolist()
+    values = torch.stack(logprobs, dim=1).tolist()
+    return [_cut(*row, stop) for row in zip(written, values, limits, strict=True)]
+
+
+def _cut(ids: list[int], logprobs: list[float], limit: int, stop: frozenset[int]) -> Completion:
+    """A row up to its first stop token or its limit."""
+    place = next((place for place, token in enumerate(ids[:limit]) if token in stop), None)
+    length = min(limit, len(ids)) if place is None else place + 1
+    return Completion(ids=ids[:length], logprobs=logprobs[:length], stopped=place is not None)
