@@ -31,12 +31,14 @@ def policy(seed=0, lora=None, hidden=32):
 
 @dataclass(frozen=True, kw_only=True)
 class SaysIt(Reward):
-    """1 where the answer begins with the reference, and a part for its length."""
+    """1 where the answer begins with the reference; a part beside it says how short the answer was."""
+
+    shortness: float = 0.1
 
     def _score(self, trajectories, progress):
         right = [float(entry.completion.startswith(entry.reference)) for entry in trajectories]
         short = [1.0 / (1 + len(entry.completion)) for entry in trajectories]
-        values = np.array(right) + 0.1 * np.array(short)
+        values = np.array(right) + self.shortness * np.array(short)
         return Scores(values=values, parts={"right": Scores(values=right), "short": Scores(values=short)})
 
 
