@@ -288,7 +288,13 @@ def test_reference_from_metadata() -> None:
     assert reward(structured(None, ONE, metadata={"calls": reference(ONE)})).values[0] == 1
     scores = reward(structured(reference(ONE), ONE, metadata={"other": 1}))
     assert scores.failed.all()
-    assert "no key 'calls'; it has other" in (scores.note(0) or "")
+    assert "has the key 'calls'; the metadata has other" in (scores.note(0) or "")
+
+
+def test_reference_under_a_key_of_the_reference_itself() -> None:
+    reward = ToolCallMatch(reference_key="calls")
+    assert reward(structured({"answer": "3", "calls": reference(ONE)}, ONE)).values[0] == 1
+    assert reward(structured({"answer": "3", "calls": reference(ONE)}, [])).values[0] == 0
 
 
 def test_reference_in_python_syntax_by_position_with_the_description_of_the_tool() -> None:

@@ -7,7 +7,7 @@ without a call is scored. `ToolCallMatch.toolrl()` has the paper's settings and 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -67,7 +67,8 @@ class ToolCallMatch(Verifier):
             middle of the scale whatever was called, the paper's rule) or `abstain`.
         reference_format: `calls`, `bfcl` (possible answers) or `auto`; see
             `rewardlab.rewards.verifiers.tool_references.read_reference`.
-        reference_key: key of `task.metadata` that holds the reference; `task.reference` when not given.
+        reference_key: key under which the reference stands, in `task.reference` where that is a mapping with the key, else
+            in `task.metadata`; all of `task.reference` when not given.
         source: where the predicted calls stand: `message` (OpenAI `tool_calls`), `text`, or `auto`: the message's calls
             where it has any, else its text.
         syntax: how calls are written in text; see `rewardlab.parsing`.
@@ -206,10 +207,15 @@ class ToolCallMatch(Verifier):
     def _reference(self, trajectory: Trajectory) -> Any:
         if self.reference_key is None:
             return trajectory.reference
+        reference = trajectory.reference
+        if isinstance(reference, Mapping) and self.reference_key in reference:
+            return reference[self.reference_key]
         metadata = trajectory.task.metadata if trajectory.task is not None else {}
         if self.reference_key not in metadata:
             known = ", ".join(metadata) or "(none)"
-            raise ScoringFailure(f"task.metadata has no key {self.reference_key!r}; it has {known}")
+            raise ScoringFailure(
+                f"neither task.reference nor task.metadata has the key {self.reference_key!r}; the metadata has {known}"
+            )
         return metadata[self.reference_key]
 
     @functools.cached_property
