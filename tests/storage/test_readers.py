@@ -83,14 +83,13 @@ def test_nemo_gym() -> None:
     assert [message["role"] for message in several_turns.messages][-3:] == ["assistant", "user", "assistant"]
     thinking = found[4]
     assert call_arguments(thinking.tool_calls[0])[0] == thinking.task.tools[0]["function"]["name"]
-    assert thinking.actions[0]["reasoning_content"]
-    assert thinking.actions[0]["tool_calls"], "reasoning and the call that follows it are one action"
-    assert found[5].actions[-1]["reasoning_content"]
+    assert len(thinking) == len(found[5]) == 2, "a call and the reasoning before it are one action"
     assert found[0].completion == "The weather in Paris is sunny and 72 F."
 
 
 def test_nemo_gym_as_the_server_writes_it(tmp_path: Path) -> None:
     items = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I look."}]},
         {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
         {"type": "function_call", "call_id": "b", "name": "g", "arguments": "{}"},
@@ -112,6 +111,7 @@ def test_nemo_gym_as_the_server_writes_it(tmp_path: Path) -> None:
         "system", "user", "assistant", "tool", "tool", "assistant", "assistant",
     ]  # fmt: skip
     assert len(found.actions[0]["tool_calls"]) == 2
+    assert found.actions[0]["reasoning_content"] == "Hm."
     assert [action["content"] for action in found.actions] == ["I look.", "No.", "again"]
     assert found.info["rewards"] == {"reward": 0.5, "style": 1.0}
     assert found.reference == "2"

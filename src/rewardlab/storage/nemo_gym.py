@@ -88,7 +88,8 @@ def messages_from_items(items: list[Any], where: str) -> list[Message]:
         if kind == "message":
             current["content"] = _content(item.get("content"), at)
         elif kind == "reasoning":
-            current["reasoning_content"] = current.get("reasoning_content", "") + _reasoning(item)
+            if text := _reasoning(item):  # a service may keep the text to itself
+                current["reasoning_content"] = text
         elif kind == "function_call":
             call = {"name": item.get("name"), "arguments": item.get("arguments")}
             current.setdefault("tool_calls", []).append(
@@ -160,7 +161,8 @@ def _content(content: Any, where: str) -> Any:
 
 
 def _reasoning(item: Mapping[str, Any]) -> str:
-    texts = [part.get("text") for part in item.get("summary") or () if isinstance(part, Mapping)]
+    parts = [part for name in ("content", "summary") if isinstance(item.get(name), list) for part in item[name]]
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
     return "".join(text for text in texts if isinstance(text, str))
 
 

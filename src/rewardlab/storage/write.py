@@ -176,6 +176,18 @@ def mend(path: Path) -> int:
     if magic[:2] == b"\x1f\x8b":
         _check_gzip(path)
         return 0
+    lost = drop_torn_line(path)
+    if lost:
+        warnings.warn(f"the last line of {str(path)!r} was torn; its {lost} bytes were taken off", stacklevel=3)
+    return lost
+
+
+def drop_torn_line(path: Path) -> int:
+    """Take off what follows the last line break, unless it is a whole JSON object, which only gets its line break.
+
+    Returns:
+        How many bytes were taken off.
+    """
     size = path.stat().st_size
     with path.open("r+b") as stream:
         tail = _last_line(stream, size)
@@ -186,7 +198,6 @@ def mend(path: Path) -> int:
             stream.write(b"\n")
             return 0
         stream.truncate(size - len(tail))
-    warnings.warn(f"the last line of {str(path)!r} was torn; its {len(tail)} bytes were taken off", stacklevel=3)
     return len(tail)
 
 
