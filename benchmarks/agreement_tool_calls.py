@@ -160,7 +160,7 @@ def bfcl_tasks(data: Path) -> Iterator[tuple[str, Task, Gold, list[Allowed]]]:
             if "irrelevance" in category:
                 yield "no call due", Task(id=row["id"], reference=[], tools=row["function"]), [], []
             elif truth is None:
-                yield "no ground truth", Task(id=row["id"]), [], []
+                yield "no ground truth, not scored", Task(id=row["id"]), [], []
             elif category.startswith("multi_turn"):
                 task = Task(id=row["id"], reference=truth, tools=turn_tools)
                 calls = read_all(truth, turn_tools)
@@ -213,7 +213,7 @@ def agreement(data: Path) -> list[str]:
     plain, leaderboard = ToolCallMatch(), ToolCallMatch(compare="bfcl")
     for source in (bfcl_tasks, toolrl_tasks, api_bank_tasks):
         for kind, task, gold, allowed in source(data):
-            if kind == "no ground truth":
+            if kind == "no ground truth, not scored":
                 tried[kind]["gold"] += 1
                 continue
             reward = leaderboard if source is bfcl_tasks else plain
@@ -288,11 +288,12 @@ def severity(data: Path) -> None:
     tasks = [Task(id=str(index), reference=output) for index, output in enumerate(outputs)]
     layout = TagFormat()([text_trajectory(task, output) for task, output in zip(tasks, outputs, strict=True)])
     golds = [[(name, arguments) for name, arguments in read_calls(output, "toolrl").calls] for output in outputs]
-    passes = int(layout.values.sum())
-    quoting = sum("<tool_call>" in thought or "<response>" in thought for thought, _ in map(split_thought, outputs))
+    broken = [output for output, value in zip(outputs, layout.values, strict=True) if value != 1.0]
+    thoughts = [split_thought(output)[0] for output in broken]
+    quoting = sum("<tool_call>" in thought or "<response>" in thought for thought in thoughts)
     print(
-        f"\n{len(outputs)} ToolRL targets: {passes} pass the format check, {len(outputs) - passes} fail, and {quoting} "
-        f"quote a tag in the thought; {sum(not gold for gold in golds)} have no call\n"
+        f"\n{len(outputs)} ToolRL targets: {len(outputs) - len(broken)} pass the format check; of the {len(broken)} others "
+        f"{quoting} quote a tag in the thought. {sum(not gold for gold in golds)} targets have no call.\n"
     )
     print(
         "| mistake | well-formed rows | mean | all rows with calls | mean | samples | greedy is lower in | by up to |"
