@@ -9,8 +9,8 @@ from rewardlab.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "rewardlab.policies.batching": ["TokenBatch", "collate", "micro_batches"],
-        "rewardlab.policies.endpoint": ["EndpointPolicy"],
+        "rewardlab.policies.batching": ["TokenBatch", "collate", "micro_batches", "trajectory_tokens"],
+        "rewardlab.policies.engines.endpoint": ["EndpointError", "EndpointPolicy"],
         "rewardlab.policies.engines.base": ["Completion", "Engine", "Request", "Sampling"],
         "rewardlab.policies.engines.batched": ["BatchedEngine"],
         "rewardlab.policies.engines.vllm": ["VllmEngine"],

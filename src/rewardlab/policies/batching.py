@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rewardlab.types import Tokens
+from rewardlab.types import Tokens, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,24 @@ def micro_batches(lengths: Sequence[int], token_budget: int, *, most: int | None
         else:
             batches[-1].append(index)
     return batches
+
+
+def trajectory_tokens(trajectories: Sequence[Trajectory]) -> list[Tokens]:
+    """The tokens of trajectories that are to be trained on.
+
+    Raises:
+        ValueError: a trajectory has none; the message says which, and where tokens come from.
+    """
+    found = []
+    for index, trajectory in enumerate(trajectories):
+        if trajectory.tokens is None:
+            raise ValueError(
+                f"trajectory {index} has no tokens, so it cannot be trained on: it was not sampled by a LanguageModelPolicy "
+                "(an endpoint gives messages alone); for supervised learning, set "
+                "trajectory.tokens = policy.encode_demonstration(trajectory)"
+            )
+        found.append(trajectory.tokens)
+    return found
 
 
 def collate(tokens: Sequence[Tokens], *, pad_id: int = 0, device: torch.device | str = "cpu") -> TokenBatch:

@@ -265,6 +265,8 @@ def _turn(live: list[_Attempt], speaker: Speaker, limits: Limits, threads: Threa
             continue
         attempt.actions.append(utterance.message)
         attempt.texts.append(utterance.text)
+        if utterance.logprobs is not None:
+            attempt.info.setdefault("logprobs", []).append(utterance.logprobs)
         attempt.rewards.append(float("nan"))
         attempt.observations.append([])
         attempt.seconds.append(spoken)

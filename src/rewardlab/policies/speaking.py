@@ -48,12 +48,14 @@ class Utterance:
         message: the assistant message in the OpenAI format.
         text: the raw text, tool calls included as they were written.
         cut: whether a limit ended it before the policy did.
+        logprobs: of its tokens, from a speaker that keeps no tokens and knows them all the same.
         failure: why there is none, or None.
     """
 
     message: Message
     text: str
     cut: bool = False
+    logprobs: list[float] | None = None
     failure: str | None = None
 
 

@@ -101,17 +101,17 @@ class FusedForward:
     def refresh(self) -> None:
         """Copy the model's present weights, adapters merged in."""
         core = self.model.model
-        self.embedding = _weight(core.embed_tokens)[0]
+        self.embedding = layer_weight(core.embed_tokens)[0]
         self.layers = [self._layer(layer) for layer in core.layers]
         self.final_norm = None if self.fold else core.norm.weight.detach()
-        head, self.head_bias = _weight(self.model.lm_head)
+        head, self.head_bias = layer_weight(self.model.lm_head)
         head = head.t()
         self.head = (head * core.norm.weight[:, None] if self.fold else head).contiguous()
 
     def _layer(self, layer: Any) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
         matrices, biases = zip(
-            *(_weight(part) for part in (attention.q_proj, attention.k_proj, attention.v_proj)), strict=True
+            *(layer_weight(part) for part in (attention.q_proj, attention.k_proj, attention.v_proj)), strict=True
         )
         rotated = self.heads + self.kv_heads
         order = _interleaved(self.dim, self.device)
@@ -136,7 +136,7 @@ class FusedForward:
         bias = None
         if any(part is not None for part in biases):
             bias = arranged([self._or_zeros(bias, matrix) for bias, matrix in zip(biases, matrices, strict=True)])
-        gate_up, gate_up_bias = zip(*(_weight(part) for part in (mlp.gate_proj, mlp.up_proj)), strict=True)
+        gate_up, gate_up_bias = zip(*(layer_weight(part) for part in (mlp.gate_proj, mlp.up_proj)), strict=True)
         both = torch.cat(gate_up).t()
         both_bias = None
         if any(part is not None for part in gate_up_bias):
@@ -144,8 +144,8 @@ class FusedForward:
         attention_norm, mlp_norm = layer.input_layernorm.weight.detach(), layer.post_attention_layernorm.weight.detach()
         if self.fold:
             qkv, both = qkv * attention_norm[:, None], both * mlp_norm[:, None]
-        output, output_bias = _weight(attention.o_proj)
-        down, down_bias = _weight(mlp.down_proj)
+        output, output_bias = layer_weight(attention.o_proj)
+        down, down_bias = layer_weight(mlp.down_proj)
         return _Layer(
             attention_norm=None if self.fold else attention_norm,
             qkv=qkv.contiguous(),
@@ -335,7 +335,7 @@ def _base_model(model: nn.Module) -> Any:
     return find() if find is not None else model
 
 
-def _weight(layer: Any) -> tuple[Tensor, Tensor | None]:
+def layer_weight(layer: Any) -> tuple[Tensor, Tensor | None]:
     """Weight [out, in] and bias of a linear or embedding layer, with LoRA merged in.
 
     Raises:
@@ -351,11 +351,11 @@ def _weight(layer: Any) -> tuple[Tensor, Tensor | None]:
         raise UnsupportedModel(f"layer of type {type(layer).__name__}") from None
     if type(layer) is ModulesToSaveWrapper:
         if layer.disable_adapters or len(layer.active_adapters) != 1:
-            return _weight(layer.original_module)
-        return _weight(layer.modules_to_save[layer.active_adapters[0]])
+            return layer_weight(layer.original_module)
+        return layer_weight(layer.modules_to_save[layer.active_adapters[0]])
     if type(layer) is not LoraLinear:
         raise UnsupportedModel(f"layer of type {type(layer).__name__}")
-    weight, bias = _weight(layer.base_layer)
+    weight, bias = layer_weight(layer.base_layer)
     if layer.disable_adapters or layer.merged:
         return weight, bias
     for adapter in layer.active_adapters:
