@@ -62,7 +62,8 @@ def grade(options: argparse.Namespace) -> list[dict[str, Any]]:
     if output.exists():
         for line in output.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
-            done[entry["key"]] = entry
+            if entry["value"] is not None:  # what failed is tried again
+                done[entry["key"]] = entry
     wanted = samples(Path(options.data))
     if options.every > 1:
         wanted = wanted[:: options.every]

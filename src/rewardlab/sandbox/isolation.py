@@ -104,27 +104,30 @@ def environment() -> dict[str, str]:
     return {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "0", "TZ": "UTC", **threads}
 
 
-def start(setting: Setting, scratch: str, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+def start(
+    setting: Setting, scratch: str, errors: IO[bytes], *, python: list[str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start one worker process.
 
     Args:
         setting: how.
         scratch: a folder of ours that it may use for mount points or, without bubblewrap, for scratch folders.
         errors: a file for what it writes to standard error.
+        python: another command than a worker's (for measurements).
 
     Raises:
         OSError: the executable cannot be started.
     """
-    python = [interpreter(), "-s", "-S", "-P", "-B", "-c"]
+    base = [interpreter(), "-s", "-S", "-P", "-B", "-c"]
     if not setting.bubblewrap:
         guest = Path(scratch) / "guest"
         package = guest / "rewardlab" / "sandbox"
         package.mkdir(parents=True, exist_ok=True)
         if not (package / "inside").exists():
             (package / "inside").symlink_to(INSIDE)
-        return _spawn([*python, START.format(guest=str(guest))], errors)
+        return _spawn(python or [*base, START.format(guest=str(guest))], errors)
     command, binds = bubblewrap_command(setting)
-    command += ["--", *python, START.format(guest=GUEST)]
+    command += ["--", *(python or [*base, START.format(guest=GUEST)])]
     if setting.unprivileged:
         os.chmod(scratch, 0o755)
         stage = {"folder": scratch, "user": UNPRIVILEGED, "command": command, "binds": binds}

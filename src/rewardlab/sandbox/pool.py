@@ -196,7 +196,7 @@ class Sandbox:
                 return worker, worker.run(messages, messages[0]["limits"]["seconds"])
             except WorkerDied as error:
                 reason = str(error)
-                worker.close()
+                worker.close(broken=True)
                 worker = None
         # with a process namespace a program cannot reach its worker: then this is our failure, else it may be its doing
         status = "lost" if self.isolated else "killed"
@@ -248,7 +248,10 @@ def _with_status(reply: dict[str, Any], isolated: bool, exit_status: int | None,
         reason = "wall time"
     elif status is None and not expected:
         # in a process namespace nobody but us can end the keeper; without one the program can, and must not gain by it
-        status, reason = ("lost" if isolated else "killed"), f"no report of its end: {stderr[-500:].strip() or '(silence)'}"
+        status, reason = (
+            ("lost" if isolated else "killed"),
+            f"no report of its end: {stderr[-500:].strip() or '(silence)'}",
+        )
     elif status is None and exit_status is not None:
         returncode = os.waitstatus_to_exitcode(exit_status)
         status = "ok" if returncode == 0 else "error"

@@ -6,9 +6,11 @@ that no worker outlives us, however we end.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import select
+import subprocess
 import tempfile
 import threading
 import time
@@ -63,7 +65,7 @@ class Worker:
             self.hello = self._read(READY_WITHIN)
         except (WorkerDied, BrokenPipeError) as error:
             said = self.said().rpartition("\n")[2]
-            self.close()
+            self.close(broken=True)
             raise SandboxUnavailable(f"the sandbox could not be started: {said or error}") from error
 
     def run(self, messages: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
@@ -98,8 +100,13 @@ class Worker:
         self.errors.seek(max(0, size - 2000))
         return self.errors.read().decode("utf-8", "replace").strip()
 
-    def close(self) -> None:
-        """End the worker and everything in it."""
+    def close(self, *, broken: bool = False) -> None:
+        """End the worker and everything in it: by closing its pipe, on which it ends, or by force where it is broken."""
+        if not broken and self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=2)
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):

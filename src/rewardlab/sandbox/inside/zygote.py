@@ -1,9 +1,9 @@
 """The process that waits inside the sandbox: it has everything imported, and forks once for each program.
 
 It is trusted, reads jobs from its standard input and never touches what a program wrote. It is process 1 of the worker's
-namespace, and not readable: through another process 1 of the same user, programs could reach the pipes to us. Each job gets a watcher (a fork
-of this process), and the watcher puts the program into namespaces of its own, so that killing one process ends the whole
-program and nothing of it is left for the next.
+namespace, and not readable: through another process 1 of the same user, programs could reach the pipes to us. Each job
+gets a watcher (a fork of this process), and the watcher puts the program into namespaces of its own, so that killing one
+process ends the whole program and nothing of it is left for the next.
 """
 
 from __future__ import annotations
