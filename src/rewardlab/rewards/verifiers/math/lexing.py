@@ -155,6 +155,7 @@ _TOKEN = re.compile(
 )
 _THOUSANDS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:(?:\{,\}|\\,|,\\!|\\!,|\\ |,)[0-9]{3})++)(?![0-9]|,[0-9])")
 _TIGHT_THOUSANDS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:(?:\{,\}|\\,|,\\!|\\!,)[0-9]{3})++)(?![0-9])")
+_REPEATING = re.compile(r"([0-9]*+)\.([0-9]*+)\\(?:overline|bar)\s?\{([0-9]{1,50})\}")
 _NOT_DIGIT = re.compile(r"[^0-9]++")
 
 
@@ -217,6 +218,13 @@ def _joined(match: re.Match[str]) -> str:
     return match[1] + _NOT_DIGIT.sub("", match[2])
 
 
+def _as_fraction(match: re.Match[str]) -> str:
+    """A repeating decimal such as 0.1\\overline{6} as a fraction."""
+    whole, fixed, repeated = match[1] or "0", match[2], match[3]
+    lower = 10 ** len(fixed) * (10 ** len(repeated) - 1)
+    return f"(\\frac{{{int(whole + fixed + repeated) - int(whole + fixed)}}}{{{lower}}})"
+
+
 def tokens(text: str) -> list[Token]:
     """The tokens of an unwrapped answer.
 
@@ -230,6 +238,8 @@ def tokens(text: str) -> list[Token]:
     # A comma between digits is a thousands separator, but in (1,234) it parts two numbers, unless blanks part the others.
     separators = _THOUSANDS if not _BRACKETED.search(text) or _PARTED.search(text) else _TIGHT_THOUSANDS
     text = separators.sub(_joined, text)
+    if "{" in text:
+        text = _REPEATING.sub(_as_fraction, text)
     found: list[Token] = []
     position, spaced = 0, False
     while position < len(text):
@@ -304,7 +314,7 @@ def _text(content: str, found: list[Token]) -> None:
     elif word in ("", "\\"):
         if "," in content:
             found.append(Token("o", ","))
-    elif word in ("%", "$"):
+    elif word in ("%", "$", ":"):
         found.append(Token("o", word))
     elif len(word) == 1 and word.isalpha() and content == word and found and found[-1].kind != "n":
         found.append(Token("w", word, True))

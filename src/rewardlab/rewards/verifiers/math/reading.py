@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import re
+from fractions import Fraction
 
-from rewardlab.rewards.verifiers.math.forms import Answer, Unread, Words
+from rewardlab.rewards.verifiers.math.forms import Answer, Scalar, Unread, Words
 from rewardlab.rewards.verifiers.math.lexing import (
     EDGES,
     MATH_WORDS,
@@ -22,12 +23,14 @@ from rewardlab.rewards.verifiers.math.lexing import (
 )
 from rewardlab.rewards.verifiers.math.parser import MAX_TOKENS, parse
 from rewardlab.rewards.verifiers.math.plain_numbers import plain_number
+from rewardlab.rewards.verifiers.math.units import Unit
 
 _WORDS = re.compile(r"[A-Za-z][A-Za-z\s.,;:'’\"!?()-]*+")
 _LONG_WORD = re.compile(r"[A-Za-z]{4,}")
 _NAMED = re.compile(r"[A-Za-z][A-Za-z]+(?:[ ][A-Za-z]+)*+\s*+=(?!=)")
 _ARROW = re.compile(r".*\\(?:Rightarrow|Longrightarrow|implies|therefore)(?![a-zA-Z])", re.DOTALL)
-_CLOCK = re.compile(r"([0-9]{1,2}:[0-5][0-9](?::[0-5][0-9])?)\s?([ap]m)?", re.IGNORECASE)
+_CLOCK = re.compile(r"([0-9]{1,2}:[0-5][0-9](?::[0-5][0-9])?)\s?(?:([ap])\.?m\.?)?", re.IGNORECASE)
+_BASED = re.compile(r"([0-9]{1,200})_\s?(?:\{\s?)?([0-9]{1,2})(?:\s?\})?")
 _NUMBER_INSIDE = re.compile(r"(?<![\w.,/^])-?\$?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?![\w/^]|[.,][0-9])")
 _SHORT_WORDS = word_set("yes no on off odd all any one two six ten red")
 
@@ -49,6 +52,10 @@ def read(text: str) -> Answer:
     clock = _CLOCK.fullmatch(text)
     if clock:
         return Words(clock[1].lstrip("0") + (clock[2] or "").lower())
+    based = _BASED.fullmatch(text)
+    if based:  # 101_2: the base is compared like a unit
+        digits = Fraction(int(based[1]))
+        return Scalar(("num", digits), digits, unit=Unit(f"base {int(based[2])}"))
     named = _NAMED.match(text)
     if named and "\\" not in text[: named.end()]:  # "Total cost = 18"
         return read(text[named.end() :])

@@ -112,6 +112,13 @@ class _Child:
             return Verdict(None, f"timeout: the comparison gave no answer within {limit:g} s and was stopped")
         return _verdict(word, seconds)
 
+    def forget(self) -> None:
+        """Drop what the process has parsed."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(b"null\n")
+            self.process.stdin.flush()
+
     def kill(self) -> None:
         """End the process and its fork, whatever they are doing, and close the pipes."""
         with contextlib.suppress(ProcessLookupError):
@@ -121,6 +128,15 @@ class _Child:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
+
+    def close(self) -> None:
+        """Let the process end by itself, which it does when its pipe is closed; kill it where it does not."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(1.0)
+        self.kill()
 
     @property
     def alive(self) -> bool:
@@ -232,16 +248,23 @@ class SymbolicPool:
                 self._verdicts.popitem(last=False)
 
     def forget(self) -> None:
-        """Drop the remembered verdicts."""
+        """Drop the remembered verdicts, and what the idle children have parsed."""
         with self._free:
             self._verdicts.clear()
+            for child in self._idle:
+                child.forget()
 
     def close(self) -> None:
         """End the idle children; the pool can be used again, and starts new ones."""
         with self._free:
             children, self._idle = self._idle, []
         for child in children:
-            child.kill()
+            child.close()
+
+    def processes(self) -> list[int]:
+        """Process ids of the idle children, for measuring what they use; each serves through one fork of its own."""
+        with self._free:
+            return [child.process.pid for child in self._idle]
 
 
 _pool = SymbolicPool()
