@@ -278,3 +278,12 @@ def test_weights_that_diverged_are_reported():
     engine.refresh()
     with pytest.raises(ValueError, match="logits are not finite numbers for request 0: its weights have diverged"):
         engine.generate([Request(ids=[1, 2])], Sampling(max_new_tokens=3))
+
+
+def test_room_grows_while_a_long_action_is_drawn():
+    model = make_model("llama")
+    model.config.max_position_embeddings = 600
+    engine = BatchedEngine(model, [])
+    completion = engine.generate([Request(ids=[1, 2, 3])], Sampling(max_new_tokens=400))[0]
+    assert len(completion.ids) == 400
+    np.testing.assert_allclose(completion.logprobs, logprobs_by_hand(model, [1, 2, 3], completion.ids), atol=1e-4)

@@ -293,11 +293,12 @@ class LanguageModelPolicy:
     @property
     def engine(self) -> Engine:
         """What samples from this policy; the built-in batched engine unless another one was put here."""
-        if self._engine is None:
-            from rewardlab.policies.engines.batched import BatchedEngine
+        from rewardlab.policies.engines.batched import BatchedEngine
 
-            self._engine = BatchedEngine(self.model, self.stop_ids)
-        return self._engine
+        engine = self._engine
+        if engine is None or (isinstance(engine, BatchedEngine) and engine.model is not self.model):
+            engine = self._engine = BatchedEngine(self.model, self.stop_ids)
+        return engine
 
     @engine.setter
     def engine(self, engine: Engine) -> None:

@@ -78,6 +78,8 @@ class BatchedEngine:
         """Forget conversations that will not be continued; unknown ones are passed over."""
         for conversation in conversations:
             self._kept.pop(conversation, None)
+        if not self._kept and self._forward is not None and self.model.device.type == "cuda":
+            self._forward.store.clear()  # training needs the memory
 
     def clear(self) -> None:
         """Forget all conversations and give their memory back."""

@@ -18,6 +18,7 @@ from rewardlab.policies.engines.store import Span
 
 _SHORTEST_SHARED = 16
 _CUDA_STEPS_BETWEEN_CHECKS = 8
+_COLUMNS_AHEAD = 128
 
 
 @dataclass(slots=True)
@@ -107,10 +108,11 @@ class Call:
         return order, done, leaders
 
     def _reserve(self) -> None:
-        waiting = len(self.kept)
-        columns = max(len(ids) + limit for ids, limit in zip(self.ids, self.limits, strict=True))
-        columns = max(columns, self._stored_width())
-        self.store.reserve(self.count + waiting, columns)
+        named = {request.conversation for request in self.requests}
+        waiting = sum(name not in named for name in self.kept)
+        # what is drawn gets room as it comes: few actions are as long as they may be
+        columns = max(len(ids) + min(limit, _COLUMNS_AHEAD) for ids, limit in zip(self.ids, self.limits, strict=True))
+        self.store.reserve(self.count + waiting, max(columns, self._stored_width()))
 
     def _stored_width(self) -> int:
         return max((len(entry.ids) for entry in self.kept.values()), default=0)
@@ -246,6 +248,7 @@ class Call:
                     row, positions, chosen = row[index], positions[index], chosen[index]
             reach = lengths[active] + step + 1
             width = int(reach.max())
+            self.store.reserve(self.store.slots, width)
             logits = self.forward(
                 Span(
                     first=0,
