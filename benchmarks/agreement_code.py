@@ -92,23 +92,52 @@ def grade(options: argparse.Namespace) -> list[dict[str, Any]]:
     return [done[key] for key, _, _ in wanted]
 
 
-def report(graded: list[dict[str, Any]]) -> None:
-    print(f"\n{'set':26s} {'rows':>6s} {'agree':>6s} {'share':>8s}  95% interval")
+def borrowed(data: Path) -> tuple[set[str], int]:
+    """Rows whose label is another program's.
+
+    Two tasks may ask for a function of the same name. In the samples, the programs of one such task stand under the id of
+    the other, with the same sample numbers: two different programs for one (task, sample), and one label for both. The
+    later program is the one that the label was made for.
+
+    Returns:
+        The keys of the earlier programs, and in how many of these pairs both rows have the same label.
+    """
+    keys, equal = set(), 0
+    for name in SETS:
+        last: dict[tuple[Any, Any], tuple[str, dict[str, Any]]] = {}
+        for number, row in enumerate(rows(data / f"{name}.jsonl.gz")):
+            key = f"{name}:{number}:{row['task_id']}"
+            if "sample" not in row:
+                continue
+            earlier = last.get((row["task_id"], row["sample"]))
+            if earlier is not None:
+                keys.add(earlier[0])
+                equal += earlier[1]["verdict"] == row["verdict"]
+            last[row["task_id"], row["sample"]] = (key, row)
+    return keys, equal
+
+
+def report(graded: list[dict[str, Any]], data: Path) -> None:
+    others, equal = borrowed(data)
+    print(f"\n{'set':28s} {'rows':>6s} {'agree':>6s} {'share':>8s}  95% interval")
     groups: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
     for entry in graded:
         groups[entry["key"].split(":")[0]].append(entry)
         groups["all"].append(entry)
-    for name, entries in sorted(groups.items(), key=lambda pair: pair[0] == "all"):
+        groups["all with another's label" if entry["key"] in others else "all with a label of its own"].append(entry)
+    for name, entries in sorted(groups.items(), key=lambda pair: pair[0].startswith("all")):
         hits = sum(entry["value"] == float(entry["label"] == "passed") for entry in entries)
         low, high = wilson(hits, len(entries))
-        print(f"{name:26s} {len(entries):6d} {hits:6d} {hits / len(entries):8.4%}  {low:.4%} to {high:.4%}")
+        print(f"{name:28s} {len(entries):6d} {hits:6d} {hits / len(entries):8.4%}  {low:.4%} to {high:.4%}")
     wall = sum(entry["wall"] for entry in graded)
     print(f"wall {wall:.0f} s, {len(graded) / wall:.1f} programs/s")
     print("\nlabels:", dict(collections.Counter(entry["label"] for entry in graded).most_common()))
-    print("\ndisagreements:")
+    print(f"\npairs of programs under one (task, sample): {len(others)}; with the same label: {equal}")
+    print("\ndisagreements (* another program's label):")
     for entry in graded:
         if entry["value"] != float(entry["label"] == "passed"):
-            print(f"  {entry['key']}: label {entry['label']}, value {entry['value']}, note {entry['note']}")
+            mark = "*" if entry["key"] in others else " "
+            print(f" {mark}{entry['key']}: label {entry['label']}, value {entry['value']}, note {entry['note']}")
 
 
 def main() -> None:
@@ -121,7 +150,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="time limit of one program")
     parser.add_argument("--workers", type=int, default=None, help="programs at once (default: cores)")
     parser.add_argument("--together", action="store_true", help="run the tests in the program's own process")
-    report(grade(parser.parse_args()))
+    options = parser.parse_args()
+    report(grade(options), Path(options.data))
 
 
 if __name__ == "__main__":

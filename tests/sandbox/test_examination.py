@@ -197,6 +197,13 @@ def test_a_check_script_and_its_asserts_one_by_one(box):
     assert [test.passed for test in split.tests] == [True, True, True, False, True]
 
 
+def test_very_many_asserts(box):
+    check = "def check(candidate):\n    for n in range(3000):\n        assert candidate(n, 0) != 2500\n"
+    report = examine(box, ADD, check=check, entry_point="add", split=True)
+    assert (report.count, report.finished) == (3000, True)
+    assert report.share == pytest.approx(2999 / 3000)
+
+
 def test_a_missing_entry_point(box):
     report = examine(
         box, "def other():\n    pass", check="def check(candidate):\n    assert candidate()", entry_point="add"

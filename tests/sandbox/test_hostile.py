@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -172,3 +173,13 @@ def _parent(process: int) -> int | None:
         return int(Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()[1])
     except OSError:
         return None
+
+
+def test_processes_are_counted_where_the_kernel_does_not_limit_them():
+    with Sandbox(1) as pool:
+        if not (pool.isolated and os.getuid() == 0):
+            return  # only user 0 escapes the kernel's own limit
+        pool._setting = dataclasses.replace(pool._find_setting(), unprivileged=False)
+        code = "import os, time\nfor _ in range(100):\n    if os.fork() == 0:\n        time.sleep(60)\n        os._exit(0)\ntime.sleep(60)"
+        assert pool.run(code, limits=Limits(seconds=10, processes=8)).status == "processes"
+        assert pool.run("print('next')").stdout == "next\n"

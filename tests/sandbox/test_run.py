@@ -192,6 +192,8 @@ def test_bad_values_are_refused(make, message):
     [
         (lambda: Limits(seconds="5"), "limit 'seconds' must be a number, got '5'"),
         (lambda: Program(code=b"x"), "code must be Python source text, got bytes"),
+        (lambda: sandbox.run(Program(code=""), stdin="x"), "stdin belong to the Program"),
+        (lambda: sandbox.run(Program(code=""), limits=Limits()), "limits belong to the Program"),
         (lambda: Program(argv="/bin/ls"), "argv must be a list of strings"),
         (lambda: sandbox.Examination(code="", cases="assert True"), "cases must be a list of tests, got one string"),
     ],
@@ -226,6 +228,15 @@ def test_bubblewrap_that_does_not_work(monkeypatch, tmp_path):
             Sandbox(1, isolation="bubblewrap").run("print(1)")
     finally:
         worker.bubblewrap_setting.cache_clear()
+
+
+def test_a_program_too_large_to_send_says_so_and_harms_nothing(plain):
+    result = plain.run("x = 1", stdin=b"x" * (60 * 2**20))
+    assert result.status == "lost"
+    assert "over the limit" in result.reason
+    workers = plain.started
+    assert plain.run("print(1)").stdout == "1\n"
+    assert plain.started == workers
 
 
 def test_state_says_what_holds():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rewardlab.sandbox.pool import Sandbox, shared
+from rewardlab.sandbox.pool import Sandbox, as_program, shared
 from rewardlab.sandbox.results import (
     Examination,
     Isolation,
@@ -55,8 +55,6 @@ def run(
     Raises:
         SandboxUnavailable: bubblewrap was demanded and does not work here; the message says why.
     """
-    if isinstance(program, str):
-        program = Program(code=program, limits=limits, **options)
-    elif not isinstance(program, Program):
-        program = Program(argv=program, limits=limits, **options)
-    return shared(isolation=isolation).run_many([program])[0]
+    if limits is not None:
+        options["limits"] = limits
+    return shared(isolation=isolation).run_many([as_program(program, options)])[0]

@@ -156,7 +156,7 @@ class Examination:
             )
         if isinstance(self.cases, str):
             raise TypeError("cases must be a list of tests, got one string; write cases=[test]")
-        Program(code=self.code, files=self.files, limits=self.limits)  # says what is wrong with these, before any work is done
+        Program(code=self.code, files=self.files, limits=self.limits)  # refuses what is wrong with these, here and now
 
     def to_json(self, default: Limits) -> tuple[dict[str, Any], dict[str, Any]]:
         """The program and the tests, as the worker reads them: apart, so that the first never meets the second."""

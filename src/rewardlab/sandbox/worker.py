@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from rewardlab.sandbox import isolation
-from rewardlab.sandbox.inside.frames import BrokenFrame, read_frame, write_frame
+from rewardlab.sandbox.inside.frames import BrokenFrame, frame, read_frame, write_all, write_frame
 from rewardlab.sandbox.isolation import Setting
 from rewardlab.sandbox.results import SandboxUnavailable
 
@@ -76,8 +76,11 @@ class Worker:
         """
         self.programs += 1
         try:
-            for message in messages:
-                write_frame(self.to_worker, message)
+            data = b"".join(frame(message) for message in messages)
+        except BrokenFrame as error:
+            return {"status": "lost", "reason": f"the program and its tests cannot be sent: {error}"}
+        try:
+            write_all(self.to_worker, data)
         except BrokenPipeError:
             raise WorkerDied(f"the worker has ended: {self.said()}") from None
         reply = self._read(seconds + GRACE)

@@ -13,12 +13,26 @@ class BrokenFrame(Exception):
     """The other side sent something that is not a message."""
 
 
-def write_frame(descriptor: int, message: Any) -> None:
-    """Send one message; blocks until it is written."""
+def frame(message: Any) -> bytes:
+    """One message as bytes.
+
+    Raises:
+        BrokenFrame: it is too large; nothing has been sent yet.
+    """
     body = json.dumps(message).encode("ascii")
     if len(body) > LARGEST:
         raise BrokenFrame(f"a message of {len(body):,} bytes is over the limit of {LARGEST:,}")
-    view = memoryview(len(body).to_bytes(4, "big") + body)
+    return len(body).to_bytes(4, "big") + body
+
+
+def write_frame(descriptor: int, message: Any) -> None:
+    """Send one message; blocks until it is written."""
+    write_all(descriptor, frame(message))
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write bytes to a pipe; blocks until all are written."""
+    view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 

@@ -27,6 +27,7 @@ from rewardlab.sandbox.inside.remote import Caught, Peer, ProgramGone, Remote, d
 _COMPILE_ERRORS = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError)
 FILE = "tests"
 PASSED_NAME = "__each_assert__"
+ONE_BY_ONE = 2000
 
 
 class BadTests(Exception):
@@ -167,6 +168,8 @@ def _check(
             namespace["check"](namespace[tests["entry_point"]])
         elif calls:
             peer.ask("test", f"check({tests['entry_point']})")
+    if asserts is not None:
+        asserts.finish()
     if isinstance(caught.error, ProgramGone):
         raise caught.error
     if asserts is None or caught.error is not None or not asserts.count:
@@ -177,7 +180,8 @@ class Asserts:
     """Stands round every assert statement of a script, and reports each one as a test of its own."""
 
     def __init__(self, reporter: Reporter, source: str) -> None:
-        self.reporter, self.source, self.count = reporter, source, 0
+        self.reporter, self.source = reporter, source
+        self.count, self.failed_later = 0, 0
 
     def __enter__(self) -> None:
         return None
@@ -185,11 +189,20 @@ class Asserts:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
         if isinstance(error, ProgramGone):
             return False
-        if error is not None:
-            error.__traceback__ = trace
-        _report(self.reporter, self.count, error, _line(error, self.source))
+        if self.count < ONE_BY_ONE:
+            if error is not None:
+                error.__traceback__ = trace
+            _report(self.reporter, self.count, error, _line(error, self.source))
+        else:
+            self.failed_later += error is not None
         self.count += 1
         return True
+
+    def finish(self) -> None:
+        """Report the statements that were not reported one by one, as numbers."""
+        more = self.count - ONE_BY_ONE
+        if more > 0:
+            self.reporter.say({"more": more - self.failed_later, "more_failed": self.failed_later})
 
     class Split(ast.NodeTransformer):
         """Puts each assert statement into a `with` block."""

@@ -123,7 +123,7 @@ def decode(data: Any, resolve: Callable[[list[Any]], Any]) -> Any:
     """
     try:
         return _decode(data, resolve)
-    except (TypeError, ValueError, IndexError, KeyError, ArithmeticError, RecursionError, ImportError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, ImportError) as error:
         raise BadValue(f"the program sent a value that stands for nothing ({type(error).__name__}: {error})") from None
 
 
