@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from rewardlab.training.processes import Processes
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("training processes")  # one worker, so that the fixture runs once
 CASES = ("grpo", "constant", "reinforce_plus_plus", "recomputed", "alone")
 
 

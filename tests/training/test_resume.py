@@ -12,6 +12,7 @@ import pytest
 from rewardlab.storage import read_trajectories
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("training processes")  # one worker, so that the fixture runs once
 
 
 @pytest.fixture(scope="module")
