@@ -6,5 +6,9 @@ Nothing here imports trl: its trainers call plain callables by keyword, and that
 from rewardlab.lazy import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(
-    __name__, {"rewardlab.integrations.trl.rewards": ["RewardFunction", "reward_functions"]}
+    __name__,
+    {
+        "rewardlab.integrations.trl.rewards": ["RewardFunction", "reward_functions"],
+        "rewardlab.integrations.trl.environments": ["Attempt", "dataset", "environment_factory"],
+    },
 )

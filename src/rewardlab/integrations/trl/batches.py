@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewardlab.integrations.trl.environments import TASK_COLUMN, Attempt, read_task
 from rewardlab.rewards.base import attempt
 from rewardlab.types import Message, Status, Task, Tokens, Trajectory
 
@@ -148,16 +149,7 @@ def _trajectory(
     written = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else list(completion)
     # a response template may leave the role of what the model wrote out
     said: list[Message] = [{"role": "assistant", **message} for message in written]
-    reference = row[reference_column] if reference_column is not None else None
-    if decode is not None and reference is not None:
-        reference = decode(reference)
-    named = row.get("id")
-    task = Task(
-        id=str(named) if isinstance(named, (str, int)) and str(named) else _digest(opening),
-        prompt=opening,
-        reference=reference,
-        metadata={name: value for name, value in row.items() if name != reference_column},
-    )
+    task = _task(opening, row, reference_column, decode)
     truncated = bool(ids and ends and int(ids[-1]) not in ends)
     trajectory = Trajectory.from_messages(
         [*opening, *said],
@@ -167,6 +159,8 @@ def _trajectory(
         truncated=truncated,
         info={} if environment is None else {"environment": environment},
     )
+    if isinstance(environment, Attempt):
+        environment._conclude(trajectory)
     if ids is not None and len(said) == 1 and len(trajectory) == 1:
         # With tools, TRL does not say which tokens the policy wrote; in a single turn it wrote all of them.
         count = len(ids)
@@ -174,6 +168,27 @@ def _trajectory(
             ids=np.asarray(ids), step=np.zeros(count, dtype=np.int32), logprobs=np.zeros(count, dtype=np.float32)
         )
     return trajectory
+
+
+def _task(
+    opening: list[Message],
+    row: Mapping[str, Any],
+    reference_column: str | None,
+    decode: Callable[[Any], Any] | None,
+) -> Task:
+    """The task of a row: the one that stands there whole, or one put together from the columns."""
+    if TASK_COLUMN in row:
+        return read_task(row[TASK_COLUMN])
+    reference = row[reference_column] if reference_column is not None else None
+    if decode is not None and reference is not None:
+        reference = decode(reference)
+    named = row.get("id")
+    return Task(
+        id=str(named) if isinstance(named, (str, int)) and str(named) else _digest(opening),
+        prompt=opening,
+        reference=reference,
+        metadata={name: value for name, value in row.items() if name != reference_column},
+    )
 
 
 def _groups(
