@@ -30,7 +30,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.verifiers.exact": ["Choice", "ExactMatch", "F1Match"],
         "rewardlab.rewards.verifiers.instructions": ["Instructions"],
         "rewardlab.rewards.verifiers.repetition": ["Repetition"],
-        "rewardlab.rewards.verifiers.length": ["LengthPenalty"],
+        "rewardlab.rewards.verifiers.length": ["CosineLength", "LengthPenalty"],
         "rewardlab.environments.base": ["Environment"],
         "rewardlab.environments.tools": ["tool"],
         "rewardlab.environments.tool_desk": ["ToolDesk"],
@@ -42,6 +42,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.training.loop": ["train"],
     },
     rooms=[
+        "config",
         "environments",
         "functional",
         "integrations",

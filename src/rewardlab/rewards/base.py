@@ -300,10 +300,10 @@ def scores_from_verdicts(outcomes: Sequence[Outcome]) -> Scores:
         if isinstance(outcome, Verdict):
             value, notes[index] = outcome.value, outcome.note
             for name, part in outcome.parts.items():
+                if name not in parts:
+                    parts[name] = np.full(count, np.nan)
                 if part is not None:
-                    parts.setdefault(name, np.full(count, np.nan))[index] = part
-                else:
-                    parts.setdefault(name, np.full(count, np.nan))
+                    parts[name][index] = part
             if outcome.confidence is not None:
                 if confidence is None:
                     confidence = np.full(count, np.nan)

@@ -83,6 +83,7 @@ class LengthPenalty(Verifier):
         return (free - length) / self.buffer
 
 
+@register("cosine_length")
 @dataclass(frozen=True, kw_only=True)
 class CosineLength(Reward):
     """A reward that moves with length along half a cosine: short right answers are worth most, and short wrong ones
