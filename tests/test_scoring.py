@@ -287,6 +287,8 @@ def test_files_that_are_something_else_stay(source: Path, tmp_path: Path) -> Non
     assert (tmp_path / "notes.jsonl").read_text() == "mine"
     with pytest.raises(ValueError, match="is the source itself"):
         score(Graded(), source, source)
+    with pytest.raises(ValueError, match="would be read as part of the source folder"):
+        score(Graded(), tmp_path, tmp_path / "scores.jsonl")
     with pytest.raises(ValueError, match=r"written to \.jsonl or \.parquet"):
         score(Graded(), source, tmp_path / "scores.jsonl.gz")
 

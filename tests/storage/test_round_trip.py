@@ -264,7 +264,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.
     for ending in ("jsonl", "jsonl.gz", "parquet"):
         path = tmp_path / f"x.{ending}"
         peaks = []
-        for count in (600, 2400):
+        for count in (300, 1200):
             tracemalloc.start()
             write_trajectories(path, (chat(index) for index in range(count)))
             assert sum(1 for _ in read_trajectories(path)) == count

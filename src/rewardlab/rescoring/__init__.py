@@ -20,7 +20,6 @@ from rewardlab.rescoring.comparison import Comparison, Moved
 from rewardlab.rescoring.old_scores import RescoringRefused, check_replayable, old_side
 from rewardlab.rewards.base import Reward
 from rewardlab.rewards.spec import load_reward
-from rewardlab.scoring.batches import compares_groups
 from rewardlab.scoring.ranks import average_ranks, kendall, spearman
 from rewardlab.scoring.rows import Row, rows_of
 from rewardlab.scoring.source import Source, batches_for
@@ -75,7 +74,7 @@ def rescore(
     check_replayable(reward, "new", allow_nondeterministic)
     before = old_side(old, allow_nondeterministic, progress)
     source = Source(trajectories, format, reference, Problems())
-    whole_groups = compares_groups(reward) or before.whole_groups
+    whole_groups = reward.group_wise or before.whole_groups
     old_sums, new_sums = Accumulator(), Accumulator()
     pairs: list[Pair] = []
     for indices, batch in batches_for(source, whole_groups, batch_size, window):

@@ -13,7 +13,6 @@ import numpy as np
 from rewardlab.rewards.base import Reward
 from rewardlab.rewards.recorded import EnvironmentReturn
 from rewardlab.rewards.spec import load_reward
-from rewardlab.scoring.batches import compares_groups
 from rewardlab.scoring.rows import NAMES, Row, read_rows, rows_of
 from rewardlab.scoring.summary import number_or_none
 from rewardlab.storage.foreign import number
@@ -30,7 +29,7 @@ class ByReward:
     def __init__(self, reward: Reward, progress: float | None) -> None:
         self.reward = reward
         self.label, self.hash = reward.label, reward.spec_hash
-        self.whole_groups = compares_groups(reward)
+        self.whole_groups = reward.group_wise
         self._progress = progress
 
     def rows(self, indices: list[int], batch: Sequence[Trajectory]) -> list[Row]:

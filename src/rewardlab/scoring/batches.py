@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from rewardlab.rewards.base import Reward
 from rewardlab.types import Trajectory
 
 Batch = tuple[list[int], list[Trajectory]]
@@ -19,11 +18,6 @@ Batch = tuple[list[int], list[Trajectory]]
 
 class ScatteredGroups(ValueError):
     """The members of a group stand too far apart to be scored together."""
-
-
-def compares_groups(reward: Reward) -> bool:
-    """Whether a reward, or any reward in it, needs the whole group to score one member."""
-    return reward.group_wise or any(compares_groups(child) for child in reward.children().values())
 
 
 def plain_batches(numbered: Iterable[tuple[int, Trajectory]], size: int) -> Iterator[Batch]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rewardlab.rewards.base import Reward
 from rewardlab.rewards.spec import UnwritableReward, load_reward
-from rewardlab.scoring.batches import Batch, compares_groups, plain_batches
+from rewardlab.scoring.batches import Batch, plain_batches
 from rewardlab.scoring.journal import (
     Identity,
     Journal,
@@ -92,6 +92,10 @@ def score(
         raise ValueError(f"scores are written to .jsonl or .parquet, got {str(files.output)!r}")
     if any(path.exists() and files.output.exists() and path.samefile(files.output) for path in stream.paths):
         raise ValueError(f"the output {str(files.output)!r} is the source itself; give another name")
+    if os.path.isdir(stream.name) and files.output.parent.resolve() == Path(stream.name).resolve():
+        raise ValueError(
+            f"the output would be read as part of the source folder {stream.name!r}; give it another folder"
+        )
     return run.with_file(files, resume=resume, retry_failed=retry_failed)
 
 
@@ -115,7 +119,7 @@ class _Run:
         self.window = window
         self.by = by
         self.label = _labeller(by)
-        self.whole_groups = compares_groups(reward)
+        self.whole_groups = reward.group_wise
         self.accumulator = Accumulator()
         self.reused = self.scored_now = 0
         # unreadable rows as an earlier run counted them, where this one does not read the source

@@ -16,8 +16,8 @@ from typing import IO, Any
 
 from rewardlab.storage.problems import BadRow
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz", ".parquet")
-"""What is read from a folder, and what a file to be written may end in (the first three groups are JSON Lines)."""
+SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".parquet")
+"""What is read from a folder, and what the name of a written file ends in: JSON Lines under either name, or Parquet."""
 
 
 Line = tuple[int, Any, bool]
