@@ -254,6 +254,10 @@ def test_progress_counts_attempts(policy):
 def test_wrong_arguments_are_named(policy):
     with pytest.raises(ValueError, match="group_size must be at least 1, got 0"):
         rollout(policy, Echo, [task("a")], group_size=0)
+    with pytest.raises(TypeError, match="environment must be a factory that makes one for each attempt, got <.*Echo"):
+        rollout(policy, Echo(), [task("a")])
+    with pytest.raises(TypeError, match=r"task 1 is a str, expected a Task\(id="):
+        rollout(policy, Echo, [task("a"), "b"])
     assert rollout(policy, Echo, []) == []
 
 

@@ -127,6 +127,19 @@ def test_missing_and_useless_templates_are_refused():
         ChatTemplate(make_tokenizer(DEAF))
 
 
+def test_what_a_template_cannot_write_is_named():
+    with pytest.raises(
+        ValueError, match="the chat template cannot write a conversation of user, assistant: TemplateSyntax"
+    ):
+        ChatTemplate(make_tokenizer("{{ bad"))
+    with pytest.raises(
+        ValueError, match="a conversation of user, tool: TemplateError: tool output must follow a tool call"
+    ):
+        templates()["numbered"].opening([QUESTION, RESULTS[0]])
+    with pytest.raises(ValueError, match="message 0 of the prompt must be a chat message .*, got 'role'"):
+        templates()["tiny"].opening({"role": "user"})
+
+
 def test_arguments_that_are_not_json_and_absent_content_pass():
     template = templates()["tiny"]
     broken = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "add", "arguments": "{oops"}}]}

@@ -7,8 +7,8 @@ file, `policy.json`; other programs load the directory as they load any model. N
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from rewardlab.extras import require
 from rewardlab.parsing import Syntax, parse_tool_calls
+from rewardlab.policies.lora import LoraSettings, add_lora, without_adapters
 from rewardlab.policies.templates import ChatTemplate
 from rewardlab.types import Message, Tokens, Trajectory
 
@@ -28,24 +29,7 @@ if TYPE_CHECKING:
 _FILE = "policy.json"
 _BASE = "base"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoraSettings:
-    """Low-rank adapters (Hu et al. 2021), by peft.
-
-    Args:
-        rank: width of the two factors.
-        alpha: the update is scaled by `alpha / rank`.
-        dropout: of the adapter's input, while training.
-        targets: names of the layers that get one, or `all-linear`.
-        save_also: names of layers that are trained in full and saved with the adapter.
-    """
-
-    rank: int = 16
-    alpha: float = 32.0
-    dropout: float = 0.0
-    targets: str | tuple[str, ...] = "all-linear"
-    save_also: tuple[str, ...] = ()
+__all__ = ["LanguageModelPolicy", "LoraSettings", "add_lora"]
 
 
 class LanguageModelPolicy:
@@ -145,8 +129,8 @@ class LanguageModelPolicy:
         corpus: Iterable[str | Sequence[Message]],
         *,
         vocabulary_size: int = 768,
-        hidden: int = 128,
-        layers: int = 3,
+        hidden: int = 96,
+        layers: int = 2,
         heads: int = 4,
         context: int = 1024,
         tools: str = "signatures",
@@ -197,13 +181,11 @@ class LanguageModelPolicy:
         adapter = hasattr(self.model, "peft_config")
         if with_base is None:
             with_base = self.source is None
-        if adapter:
-            self.model.save_pretrained(directory, safe_serialization=True)
-            if with_base:
-                base = self.model.get_base_model()
-                base.save_pretrained(directory / _BASE, state_dict=_without_adapters(base.state_dict()))
-        else:
+        with _no_progress_bars():
             self.model.save_pretrained(directory)
+            if adapter and with_base:
+                base = self.model.get_base_model()
+                base.save_pretrained(directory / _BASE, state_dict=without_adapters(base.state_dict()))
         self.tokenizer.save_pretrained(directory)
         about = {
             "format": 1,
@@ -250,7 +232,8 @@ class LanguageModelPolicy:
         weights = directory
         if about["adapter"]:
             weights = directory / _BASE if about["base"] == _BASE else about["base"]
-        model = transformers.AutoModelForCausalLM.from_pretrained(weights, dtype=dtype or about["dtype"], **options)
+        with _no_progress_bars():
+            model = transformers.AutoModelForCausalLM.from_pretrained(weights, dtype=dtype or about["dtype"], **options)
         model = model.to(_device(device))
         if about["adapter"]:
             peft = require("peft", extra="lm", why="A policy with LoRA adapters")
@@ -376,48 +359,26 @@ class LanguageModelPolicy:
         return Tokens(ids=np.array(ids), step=np.array(step), logprobs=np.zeros(len(ids), dtype=np.float32))
 
 
-def add_lora(model: Any, settings: LoraSettings | Mapping[str, Any]) -> Any:
-    """Wrap a model with fresh adapters.
-
-    Raises:
-        MissingExtra: peft is not installed.
-        TypeError: an option is not one of `LoraSettings`.
-    """
-    peft = require("peft", extra="lm", why="LoRA")
-    if not isinstance(settings, LoraSettings):
-        given: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
-        }
-        settings = LoraSettings(**given)
-    options = asdict(settings)
-    targets = options["targets"]
-    config = peft.LoraConfig(
-        task_type="CAUSAL_LM",
-        r=options["rank"],
-        lora_alpha=options["alpha"],
-        lora_dropout=options["dropout"],
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        modules_to_save=list(options["save_also"]) or None,
-    )
-    return peft.get_peft_model(model, config)
-
-
-def _without_adapters(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Weights of the base model under their own names, out of the state of a model with adapters in it."""
-    kept = {}
-    for name, tensor in state.items():
-        if ".lora_" in name or ".modules_to_save." in name:
-            continue
-        kept[name.replace(".base_layer.", ".").replace(".original_module.", ".")] = tensor
-    return kept
-
-
 def _stop_ids(model: Any) -> list[int]:
     config = getattr(model, "generation_config", None)
     found = getattr(config, "eos_token_id", None)
     if found is None:
         return []
     return [int(token) for token in found] if isinstance(found, (list, tuple)) else [int(found)]
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar for every small file of a checkpoint."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _template_text(template: str | Path) -> str:

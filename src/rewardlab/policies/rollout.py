@@ -98,10 +98,16 @@ def rollout(
 
     Raises:
         ValueError: `group_size` or `batch_size` is not positive.
+        TypeError: an environment was given in place of a factory, or something else than a task.
     """
     for name, value in (("group_size", group_size), ("batch_size", batch_size)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+    if isinstance(environment, Environment) or not callable(environment):
+        raise TypeError(
+            f"environment must be a factory that makes one for each attempt, got {environment!r:.80}; "
+            "give the class, or functools.partial(Class, option=...)"
+        )
     limits = limits or Limits()
     speaker = policy.speaker(sampling or Sampling(), limits.tokens, engine)
     attempts = list(_attempts(tasks, group_size, seed))
@@ -172,6 +178,8 @@ class _Attempt:
 def _attempts(tasks: Iterable[Task], group_size: int, seed: int) -> Iterator[_Attempt]:
     occurrences: dict[str, int] = {}
     for place, task in enumerate(tasks):
+        if not isinstance(task, Task):
+            raise TypeError(f"task {place} is a {type(task).__name__}, expected a Task(id=..., prompt=...)")
         occurrence = occurrences.get(task.id, 0)
         occurrences[task.id] = occurrence + 1
         for member in range(group_size):

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewardlab.types import Message, call_arguments, message_text
+from rewardlab.types import Message, call_arguments, check_message, message_text
 
 _MARK = "MARK7f3aMARK"
 _ASKED: list[Message] = [{"role": "user", "content": "x"}]
@@ -29,7 +29,7 @@ class ChatTemplate:
         options: variables for the template, such as `{"enable_thinking": False}`.
 
     Raises:
-        ValueError: the tokenizer has no chat template; or the template does not show what assistants said.
+        ValueError: the tokenizer has no chat template, the template is not valid, or it does not show what assistants say.
     """
 
     def __init__(self, tokenizer: Any, stop: Sequence[int] = (), options: Mapping[str, Any] | None = None) -> None:
@@ -49,6 +49,8 @@ class ChatTemplate:
 
     def opening(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Tokens of the messages that open a conversation, up to where the policy begins to write."""
+        for place, message in enumerate(messages):
+            check_message(message, where=f"message {place} of the prompt")
         key = json.dumps(["opening", messages, list(tools)], default=repr)
         if key not in self._remembered:
             text = self._render(messages, tools=tools, answer=True)
@@ -109,15 +111,23 @@ class ChatTemplate:
     # ---- how it is found out --------------------------------------------------------------------------------------------
 
     def _render(self, messages: Sequence[Message], *, answer: bool, tools: Sequence[Mapping[str, Any]] = ()) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
+        from jinja2 import TemplateError
+
+        try:
+            text = self.tokenizer.apply_chat_template(
                 [_plain(message) for message in messages],
                 tools=list(tools) or None,
                 add_generation_prompt=answer,
                 tokenize=False,
                 **self.options,
             )
-        )
+        except TemplateError as error:
+            roles = ", ".join(str(message["role"]) for message in messages)
+            raise ValueError(
+                f"the chat template cannot write a conversation of {roles}: {type(error).__name__}: {error}; "
+                "give another one with chat_template=..."
+            ) from error
+        return str(text)
 
     def _find_end(self, stop: Sequence[int]) -> int | None:
         """The token that ends an assistant turn: the first behind it that is a known stop, else the first special one."""

@@ -141,8 +141,8 @@ def tiny_tokenizer(
 def tiny_model(
     vocabulary_size: int,
     *,
-    hidden: int = 128,
-    layers: int = 3,
+    hidden: int = 96,
+    layers: int = 2,
     heads: int = 4,
     context: int = 1024,
     end_id: int | None = None,

@@ -16,6 +16,7 @@ from torch import Tensor
 from rewardlab.policies.engines.base import Sampling
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_WORD = 0xFFFFFFFFFFFFFFFF
 _WIDE_VOCABULARY = 4096
 
 
@@ -30,7 +31,7 @@ def uniforms(seeds: Sequence[int], starts: Sequence[int], count: int) -> NDArray
     Returns:
         float64[count, row]; entry (t, i) depends on `seeds[i]` and `starts[i] + t` alone.
     """
-    keys = _mix(np.array([seed & 0xFFFFFFFFFFFFFFFF for seed in seeds], dtype=np.uint64))
+    keys = _mix(np.array([seed & _WORD for seed in seeds], dtype=np.uint64))
     places = np.asarray(starts, dtype=np.uint64) + np.arange(1, count + 1, dtype=np.uint64)[:, None]
     bits = _mix(keys + places * _GOLDEN)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -38,10 +39,13 @@ def uniforms(seeds: Sequence[int], starts: Sequence[int], count: int) -> NDArray
 
 def derive_seed(*numbers: int) -> int:
     """A seed that depends on every given number; neighbouring numbers give unrelated seeds."""
-    state = np.zeros(1, dtype=np.uint64)
-    for number in numbers:
-        state = _mix(state + np.array([number & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64) + _GOLDEN)
-    return int(state[0] >> np.uint64(1))
+    state = 0
+    for number in numbers:  # in Python's integers: quicker than numpy for one number
+        state = (state + number + 0x9E3779B97F4A7C15) & _WORD
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _WORD
+        state ^= state >> 31
+    return state >> 1
 
 
 def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:

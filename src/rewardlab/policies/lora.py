@@ -1,0 +1,64 @@
+"""Low-rank adapters on language models, by peft: their settings, adding them, and the base weights under their own names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rewardlab.extras import require
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSettings:
+    """Low-rank adapters (Hu et al. 2021), by peft.
+
+    Args:
+        rank: width of the two factors.
+        alpha: the update is scaled by `alpha / rank`.
+        dropout: of the adapter's input, while training.
+        targets: names of the layers that get one, or `all-linear`.
+        save_also: names of layers that are trained in full and saved with the adapter.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+    targets: str | tuple[str, ...] = "all-linear"
+    save_also: tuple[str, ...] = ()
+
+
+def add_lora(model: Any, settings: LoraSettings | Mapping[str, Any]) -> Any:
+    """Wrap a model with fresh adapters.
+
+    Raises:
+        MissingExtra: peft is not installed.
+        TypeError: an option is not one of `LoraSettings`.
+    """
+    peft = require("peft", extra="lm", why="LoRA")
+    if not isinstance(settings, LoraSettings):
+        given: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
+        }
+        settings = LoraSettings(**given)
+    options = asdict(settings)
+    targets = options["targets"]
+    config = peft.LoraConfig(
+        task_type="CAUSAL_LM",
+        r=options["rank"],
+        lora_alpha=options["alpha"],
+        lora_dropout=options["dropout"],
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        modules_to_save=list(options["save_also"]) or None,
+    )
+    return peft.get_peft_model(model, config)
+
+
+def without_adapters(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights of the base model under their own names, out of the state of a model with adapters in it."""
+    kept = {}
+    for name, tensor in state.items():
+        if ".lora_" in name or ".modules_to_save." in name:
+            continue
+        kept[name.replace(".base_layer.", ".").replace(".original_module.", ".")] = tensor
+    return kept
