@@ -218,13 +218,13 @@ def loop(folder: Path) -> None:
     """A short training in a run folder, resumed once."""
     rank = os.environ.get("RANK", "0")
     for steps in (2, 4):
-        acting = policy(seed=1)
+        acting = policy(seed=1 + int(rank))
         trainer = Trainer(
             policy=acting,
             environment=SingleTurn,
             reward=SaysIt(),
             tasks=tasks(7),
-            objective=GRPO(learning_rate=1e-2, mini_batches=2),
+            objective=GRPO(learning_rate=1e-2),
             steps=steps,
             group_size=3,
             tasks_per_step=3,

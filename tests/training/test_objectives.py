@@ -104,6 +104,7 @@ def test_the_update_follows_the_gradient_of_the_loss(batch, options, loss_option
     expected = reference_gradient(acting, loss)
     assert torch.allclose(caught[0], expected, rtol=1e-3, atol=1e-6)
     assert measured["grad_norm"] == pytest.approx(float(expected.norm()), rel=1e-4)
+    logprobs = logprobs.detach()
     ratio = (logprobs - columns.logprobs).exp()[columns.written]
     if "level" not in options:
         assert measured["ratio_mean"] == pytest.approx(float(ratio.mean()), rel=1e-3)

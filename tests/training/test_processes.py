@@ -58,6 +58,7 @@ def test_a_whole_training_stays_together_and_resumes(folder):
     for line in metrics:
         assert line["samples/scored"] == 3 * 3  # tasks of both processes, once each
         assert line["groups/count"] == 3
+        assert line["update/ratio_max"] == pytest.approx(1.0, abs=1e-3)  # both acted with the weights that are updated
     evaluations = [json.loads(line) for line in (folder / "2/run/evaluations.jsonl").read_text().splitlines()]
     assert [line["step"] for line in evaluations] == [0, 2, 4]
     assert all(line["samples/scored"] == 5 for line in evaluations)

@@ -340,6 +340,8 @@ class Trainer:
 
             self.rollout = rollout
         self.processes = Processes(getattr(self.objective, "accelerator", None))
+        if isinstance(getattr(self.policy, "model", None), torch.nn.Module):
+            self.processes.place(self.policy.model)
         self.fingerprint = fingerprint(self)
 
     def _set_temperature(self) -> None:
@@ -349,10 +351,11 @@ class Trainer:
             raise ValueError(
                 f"sampling temperature must be positive while training, got {sampled}: greedy attempts are equal"
             )
-        if getattr(self.objective, "temperature", sampled) is None:
-            self.objective.temperature = sampled
-        elif getattr(self.objective, "temperature", sampled) != sampled:
+        given = getattr(self.objective, "temperature", None)
+        if given is not None and given != sampled:
             raise ValueError(
-                f"the objective has temperature {self.objective.temperature}, but trajectories are sampled at {sampled}; "
-                "leave the objective's at None"
+                f"the objective has temperature {given}, but trajectories are sampled at {sampled}; leave the objective's "
+                "at None"
             )
+        if hasattr(self.objective, "sampled_at"):
+            self.objective.sampled_at = sampled

@@ -65,7 +65,7 @@ class Processes:
 
     def place(self, model: nn.Module) -> None:
         """Put the model on this process's own device where several GPUs train together, and make all processes start from
-        the weights of the first.
+        the weights of the first. Call it before the policy acts.
         """
         if self.count == 1:
             return
@@ -102,12 +102,9 @@ class Processes:
         return tensor[None] if self.count == 1 else self.accelerator.gather(tensor[None])
 
     def add_up_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Replace every gradient by its sum over all processes; a missing one counts as 0."""
+        """Replace every gradient by its sum over all processes; all parameters must have one."""
         if self.count == 1:
             return
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
         for bucket in _buckets(parameters):
             joined = self.add_up(torch.cat([parameter.grad.flatten() for parameter in bucket]))  # type: ignore[union-attr]
             start = 0

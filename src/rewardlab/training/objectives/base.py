@@ -67,7 +67,7 @@ class Objective(ABC):
             adapter alone), or the model below its LoRA adapter ("base").
         old_logprobs: ratios are taken to the log-probabilities recorded while sampling ("behaviour"), or to those of the
             policy before the update, computed again ("recomputed"; free of charge with a single optimiser step).
-        temperature: at which the trajectories were sampled; None for what the loop samples with, 1 outside of it.
+        temperature: at which the trajectories were sampled; None for what the loop samples at, and 1 outside of it.
         entropy: whether to measure the entropy of the policy at each token.
         on_non_finite: "raise" where a loss or gradient is not finite, or "skip" that mini-batch and count it.
         seed: of the order of trajectories when there are several mini-batches.
@@ -97,6 +97,8 @@ class Objective(ABC):
 
     updates: int = field(default=0, init=False)
     """Optimiser steps so far."""
+    sampled_at: float | None = field(default=None, init=False, repr=False)
+    """The temperature that the loop samples at; used where `temperature` is None."""
     _learner: Learner | None = field(default=None, init=False, repr=False)
     _loaded: dict[str, Any] | None = field(default=None, init=False, repr=False)
 
@@ -273,8 +275,7 @@ class Objective(ABC):
 
     def _backward(self, learner: Learner, piece: Piece, *, sequences: int, tokens: int) -> Tensor:
         """Add a piece's gradients; return its loss and the sums of its statistics."""
-        accelerator = learner.processes.accelerator
-        with accelerator.autocast():
+        with learner.processes.accelerator.autocast():
             logprobs, entropies = self._logprobs(learner, piece)
         if self.old_logprobs == "recomputed" and self.epochs * self.mini_batches == 1:
             piece.old.copy_(logprobs.detach())
@@ -290,7 +291,7 @@ class Objective(ABC):
             piece.mask, normalise=self.normalise, constant=self.constant, sequences=sequences, tokens=tokens
         )
         loss = torch.where(piece.mask, losses * weights, 0.0).sum()
-        accelerator.backward(loss)
+        loss.backward()
         with torch.no_grad():
             columns = (divergence, clipped.to(losses.dtype), entropies, ratio)
             sums = [torch.where(piece.mask, column.detach(), 0.0).sum() for column in columns]
@@ -299,7 +300,7 @@ class Objective(ABC):
 
     def _logprobs(self, learner: Learner, piece: Piece) -> tuple[Tensor, Tensor]:
         arguments = (learner.model, piece.ids, piece.attention_mask)
-        temperature = self.temperature or 1.0
+        temperature = self._temperature
         if self.entropy:
             return token_logprobs_and_entropy(*arguments, positions_mask=piece.mask, temperature=temperature)
         logprobs = token_logprobs(*arguments, positions_mask=piece.mask, temperature=temperature)
@@ -319,13 +320,17 @@ class Objective(ABC):
                     piece.ids,
                     piece.attention_mask,
                     positions_mask=piece.mask,
-                    temperature=self.temperature or 1.0,
+                    temperature=self._temperature,
                 )
                 for line, index in enumerate(part):
                     start, end = lengths[places[index]], lengths[places[index] + 1]
                     flat[start:end] = logprobs[line, : end - start]
         everything = learner.processes.add_up(flat).cpu().numpy()
         return [everything[start:end] for start, end in pairwise(lengths)]
+
+    @property
+    def _temperature(self) -> float:
+        return self.temperature or self.sampled_at or 1.0
 
     def _cut(self, rows: Sequence[Row], device: torch.device) -> list[list[int]]:
         budget = self.micro_batch_tokens or (2048 if device.type == "cpu" else 8192)

@@ -86,6 +86,9 @@ class Learner:
     def gradient_norm(self, limit: float | None) -> Tensor:
         """Add the gradients of all processes up, limit their norm, and return what it was before."""
         parameters = list(self.parameters.values())
+        for parameter in parameters:
+            if parameter.grad is None:  # a weight that no trajectory reached, in this process at least
+                parameter.grad = torch.zeros_like(parameter)
         self.processes.add_up_gradients(parameters)
         return torch.nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
 
