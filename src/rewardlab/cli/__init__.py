@@ -1,7 +1,7 @@
 """The command line. Each command has a file of its own and imports what it needs when it runs, so that `--help` is instant.
 
-Exit status: 0 done; 1 done, and the answer is no (a claim does not hold, samples failed where none may); 2 wrong input;
-130 interrupted.
+Exit status: 0 done; 1 done, and the answer is no (a claim does not hold, samples failed where none may, nothing could be
+scored); 2 wrong input; 130 interrupted. Results go to standard output, progress and errors to standard error.
 """
 
 from __future__ import annotations
@@ -12,22 +12,31 @@ import sys
 import typer
 
 from rewardlab.cli import doctor, listing, new, prove, schema, score, train
+from rewardlab.cli.examples import epilog
+
+COMMANDS = (train, score, prove, listing, new, schema, doctor)
+"""The modules of the commands, in the order in which they are shown; each has NAME, EXAMPLES and `command`."""
+
+_ABOUT = "Write, verify, learn and audit rewards, and train agents on them."
+_BEGIN = (
+    ("rewardlab new my_agent", "a project with a configuration, a reward of your own and its test"),
+    ("rewardlab train examples/tool_agent.yaml", "trains a tool-using agent on this machine"),
+    ("rewardlab score --reward math_answer chats.jsonl", "scores what you have"),
+)
+_STATUS = "Exit status: 0 done; 1 the answer is no; 2 wrong input; 130 interrupted."
 
 app = typer.Typer(
     name="rewardlab",
-    help=(
-        "Write, verify, learn and audit rewards, and train agents on them.\n\n"
-        "Begin with: rewardlab new my_project, or rewardlab train examples/tool_agent.yaml"
-    ),
+    epilog=f"{epilog(_BEGIN)}\n\n{_STATUS}",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (train, score, prove, listing, new, schema, doctor):
-    app.command(module.NAME, epilog=module.EXAMPLES)(module.command)
+for module in COMMANDS:
+    app.command(module.NAME, epilog=epilog(module.EXAMPLES))(module.command)
 
 
 def _version(value: bool) -> None:
@@ -38,13 +47,13 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=_ABOUT)
 def _top(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
     ),
 ) -> None:
-    """Write, verify, learn and audit rewards, and train agents on them."""
+    pass
 
 
 def main() -> None:
@@ -57,7 +66,9 @@ def main() -> None:
         if os.environ.get("REWARDLAB_TRACEBACK"):
             raise
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        if type(error) in (ValueError, TypeError):  # not one of our own errors about files: it may have arisen anywhere
+            typer.echo("REWARDLAB_TRACEBACK=1 in front of the command shows where this arose", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        typer.secho("interrupted; the same command goes on where it stopped", err=True)
+        typer.echo("interrupted", err=True)
         sys.exit(130)

@@ -12,14 +12,14 @@ from typing import Annotated, Any
 import typer
 
 NAME = "doctor"
-EXAMPLES = """**Examples**
-
-`rewardlab doctor`
-
-`rewardlab doctor --json` for a bug report
-"""
+EXAMPLES = (
+    ("rewardlab doctor", "what is there, what is missing, and how to get it"),
+    ("rewardlab doctor --json", "the same for a bug report or a script"),
+)
 
 _SKIPPED = ("all", "dev", "docs", "test")
+_BESIDE = {"vllm": "sampling on GPUs", "wandb": "tracking", "trackio": "tracking"}
+"""Packages that are used where they are installed, and that no extra brings."""
 
 
 def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -45,6 +45,8 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
             grid.add_row(extra, f"{installed}; {note}" if installed else note)
         else:
             grid.add_row(extra, f"[green]{installed}[/]")
+    for name, entry in report["beside"].items():
+        grid.add_row(name, f"[green]{entry['version']}[/]" if entry["version"] else f"not installed ({entry['use']})")
     console.print(grid)
     sandbox = report["sandbox"]
     colour = "green" if sandbox["isolated"] else "yellow"
@@ -64,6 +66,7 @@ def examine() -> dict[str, Any]:
         "system": platform.platform(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "extras": extras(),
+        "beside": {name: {"version": _version(name), "use": use} for name, use in _BESIDE.items()},
         "sandbox": sandbox(),
         "devices": devices(),
     }
@@ -81,11 +84,19 @@ def extras() -> dict[str, dict[str, Any]]:
         if extra in _SKIPPED:
             continue
         row = table.setdefault(extra, {"installed": {}, "missing": []})
-        try:
-            row["installed"][name[0]] = version(name[0])
-        except PackageNotFoundError:
+        found = _version(name[0])
+        if found is None:
             row["missing"].append(name[0])
+        else:
+            row["installed"][name[0]] = found
     return table
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def sandbox() -> dict[str, Any]:

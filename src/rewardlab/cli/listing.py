@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import itertools
 import json
 from enum import StrEnum
 from pathlib import Path
@@ -11,17 +12,14 @@ from typing import Annotated
 
 import typer
 
-from rewardlab.registry import Registry, UnknownName
+from rewardlab.registry import Registry
 
 NAME = "list"
-EXAMPLES = """**Examples**
-
-`rewardlab list` everything
-
-`rewardlab list rewards` only rewards
-
-`rewardlab list rewards --json` for scripts
-"""
+EXAMPLES = (
+    ("rewardlab list", "everything"),
+    ("rewardlab list rewards", "rewards alone"),
+    ("rewardlab list rewards --json", "the same for scripts"),
+)
 
 
 class Kind(StrEnum):
@@ -49,6 +47,7 @@ def command(
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     for title, rows in table.items():
@@ -58,7 +57,7 @@ def command(
         grid.add_column(style="cyan", no_wrap=True)
         grid.add_column()
         for row in rows:
-            grid.add_row(row["name"], row["summary"])
+            grid.add_row(Text(row["name"]), Text(row["summary"]))
         console.print(grid)
         console.print()
 
@@ -107,31 +106,49 @@ def describe(registry: Registry) -> list[dict[str, str]]:
 
 
 def summary_of(place: str) -> str:
-    """First line of the docstring of `module:attribute` (or of a module), read from its source without running it.
+    """First sentence of what `module:attribute` says about itself, read from its source without running it.
 
-    Raises:
-        UnknownName: the source cannot be found.
+    A class or function has a docstring; a value is described by the string under it, or by its module. Empty where there is
+    no source to read.
     """
     module_name, _, attribute = place.partition(":")
-    tree = _parse(module_name)
+    if module_name.endswith(".py"):
+        file: Path | None = Path(module_name)
+    else:
+        file = source_of(module_name)
+    if file is None or not file.is_file():
+        return "(its module is not installed)"
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     node: ast.AST = tree
     for step in attribute.split(".") if attribute else []:
         found = _find(node, step)
         if found is None:
-            moved = _imported_from(tree, step)
-            if moved is None:
-                return ""
-            return summary_of(f"{moved}:{step}")
+            moved = _imported_from(tree, step, module_name, is_package=file.name == "__init__.py")
+            return _first(_under(tree, step) or ast.get_docstring(tree)) if moved is None else summary_of(moved)
         node = found
-    text = ast.get_docstring(node) if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) else None
-    return (text or "").partition("\n\n")[0].replace("\n", " ")
+    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        return _first(ast.get_docstring(node))
+    return ""
 
 
-def _parse(module_name: str) -> ast.Module:
-    specification = importlib.util.find_spec(module_name)
-    if specification is None or specification.origin is None:
-        raise UnknownName(f"the source of {module_name!r} cannot be found")
-    return ast.parse(Path(specification.origin).read_text(encoding="utf-8"))
+def source_of(module_name: str) -> Path | None:
+    """The file of a module, found without importing anything (`find_spec` would import the packages above it)."""
+    root, *rest = module_name.split(".")
+    specification = importlib.util.find_spec(root)
+    if specification is None:
+        return None
+    if not rest:
+        return None if specification.origin is None else Path(specification.origin)
+    for folder in specification.submodule_search_locations or ():
+        inside = Path(folder, *rest)
+        for candidate in (inside / "__init__.py", inside.with_name(f"{inside.name}.py")):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def _first(text: str | None) -> str:
+    return " ".join((text or "").partition("\n\n")[0].split())
 
 
 def _find(node: ast.AST, name: str) -> ast.AST | None:
@@ -141,9 +158,25 @@ def _find(node: ast.AST, name: str) -> ast.AST | None:
     return None
 
 
-def _imported_from(tree: ast.Module, name: str) -> str | None:
-    """The module that a package's `__init__` takes a name from, whether it imports it now or lazily."""
+def _under(tree: ast.Module, name: str) -> str | None:
+    """The string that stands under an assignment to a name."""
+    for statement, following in itertools.pairwise(tree.body):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        if not any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            continue
+        if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+            return str(following.value.value)
+    return None
+
+
+def _imported_from(tree: ast.Module, name: str, module_name: str, *, is_package: bool) -> str | None:
+    """The `module:attribute` that a module takes a name from, whether it imports it now or only for type checkers."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and any(entry.name == name for entry in node.names):
-            return node.module
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        for entry in node.names:
+            if (entry.asname or entry.name) == name:
+                package = module_name.split(".") if is_package else module_name.split(".")[:-1]
+                above = package[: len(package) - node.level + 1] if node.level else []
+                return f"{'.'.join([*above, *([node.module] if node.module else [])])}:{entry.name}"
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +11,10 @@ from typing import Annotated
 import typer
 
 NAME = "new"
-EXAMPLES = """**Examples**
-
-`rewardlab new my_agent` a tool-using agent that trains on this machine
-
-`rewardlab new my_rewards --template score` score your own chat logs with your own reward
-"""
+EXAMPLES = (
+    ("rewardlab new my_agent", "a tool-using agent that trains on this machine"),
+    ("rewardlab new my_rewards --template score", "your own chat logs, scored with your own reward"),
+)
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -29,6 +29,7 @@ class Template(StrEnum):
 def command(
     folder: Annotated[Path, typer.Argument(help="The folder to make; must not exist, or be empty.")],
     template: Annotated[Template, typer.Option(help="agent: train one; score: score what you have.")] = Template.AGENT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the files as JSON.")] = False,
 ) -> None:
     """Start a project: a configuration, a reward of your own with its test, and the commands that run them."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -41,6 +42,9 @@ def command(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.read_bytes())
         written.append(target)
+    if as_json:
+        typer.echo(json.dumps({"folder": str(folder), "files": [str(target) for target in written]}, indent=2))
+        return
     for target in written:
         typer.echo(f"wrote {target}")
-    typer.echo(f"\nNext: cd {folder}, and read README.md")
+    typer.echo(f"\nNext: cd {shlex.quote(str(folder))}, and read README.md")

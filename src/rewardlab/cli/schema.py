@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 NAME = "schema"
-EXAMPLES = """**Examples**
-
-`rewardlab schema > train.schema.json` then begin your YAML with `# yaml-language-server: $schema=train.schema.json`
-
-`rewardlab schema reward` the schema of a reward spec alone
-"""
+EXAMPLES = (
+    (
+        "rewardlab schema > train.schema.json",
+        "then begin your YAML with # yaml-language-server: $schema=train.schema.json",
+    ),
+    ("rewardlab schema reward > reward.schema.json", "the schema of a file with one reward"),
+)
 
 
 class Document(StrEnum):
@@ -24,8 +25,11 @@ class Document(StrEnum):
     REWARD = "reward"
 
 
-def command(document: Annotated[Document, typer.Argument(help="Which document.")] = Document.TRAIN) -> None:
+def command(
+    document: Annotated[Document, typer.Argument(help="Which document.")] = Document.TRAIN,
+    as_json: Annotated[bool, typer.Option("--json", help="Accepted for scripts; a schema is JSON anyway.")] = False,
+) -> None:
     """Print the JSON Schema that editors complete and check YAML files with."""
     from rewardlab.config.schema import reward_schema, train_schema
 
-    typer.echo(json.dumps(train_schema() if document is Document.TRAIN else reward_schema(), indent=2))
+    typer.echo(json.dumps(train_schema() if document is Document.TRAIN else reward_schema(), indent=2, allow_nan=False))

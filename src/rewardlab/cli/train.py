@@ -9,23 +9,21 @@ from typing import Annotated
 import typer
 
 NAME = "train"
-EXAMPLES = """**Examples**
-
-`rewardlab train examples/tool_agent.yaml`
-
-`rewardlab train examples/tool_agent.yaml training.steps=10 seed=3` changes values from the command line
-
-`rewardlab train config.yaml --check` checks the file, and runs nothing
-
-`accelerate launch -m rewardlab.cli train config.yaml` the same on several GPUs
-"""
+EXAMPLES = (
+    ("rewardlab train examples/tool_agent.yaml", "warm start, then reinforcement learning; writes a run folder"),
+    ("rewardlab train config.yaml training.steps=10 seed=3 -o runs/third", "values changed from the command line"),
+    ("rewardlab train config.yaml --check", "checks the file and runs nothing"),
+    ("accelerate launch -m rewardlab.cli train config.yaml", "the same on several GPUs"),
+)
 
 
 def command(
-    config: Annotated[Path, typer.Argument(help="The YAML file; `rewardlab schema` describes it.")],
+    config: Annotated[Path, typer.Argument(help="The YAML file; rewardlab schema describes it.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, with dots between keys.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder; overrides the file's.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint in the run folder.")] = True,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder, instead of the file's.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on from the last checkpoint in the run folder, or refuse.")
+    ] = True,
     check: Annotated[bool, typer.Option("--check", help="Only check the configuration.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
@@ -35,18 +33,29 @@ def command(
     The run folder gets the policy, the trajectories, metrics.jsonl and one self-contained report.html.
     """
     from rewardlab.config import load_config
+    from rewardlab.registry import SpecError
 
     settings = load_config(config, overrides or [])
     if output is not None:
         settings.output = str(output)
     if check:
-        typer.echo(f"{config} is fine")
+        typer.echo(json.dumps({"config": str(config), "valid": True}) if as_json else f"{config} is fine")
         return
     from rewardlab.config.run import run
+    from rewardlab.training import TrainingStopped
 
-    outcome = run(settings, resume=resume, progress_bar=not quiet and not as_json)
+    try:
+        outcome = run(settings, resume=resume, progress_bar=not quiet and not as_json)
+    except SpecError as error:
+        raise settings.placed(error) from error
+    except TrainingStopped as error:
+        typer.secho(f"stopped: {error}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        typer.echo(f"interrupted; the same command goes on from the last checkpoint in {settings.output}", err=True)
+        raise typer.Exit(130) from error
     if as_json:
-        typer.echo(json.dumps(outcome.to_json(), indent=2))
+        typer.echo(json.dumps(outcome.to_json(), indent=2, allow_nan=False))
     else:
         from rich.console import Console
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,19 @@ from pydantic import ValidationError
 from rewardlab.config.model import TrainConfig
 from rewardlab.config.options import first_error
 from rewardlab.registry import KeyPath, SpecError
+from rewardlab.storage.lines import missing_message
 from rewardlab.yaml_file import YAMLFile, load_yaml, read_yaml
+
+SPECS: tuple[KeyPath, ...] = (
+    ("policy",),
+    ("environment",),
+    ("reward",),
+    ("training", "objective"),
+    ("training", "credit"),
+    ("training", "curriculum"),
+    ("evaluation", "reward"),
+)
+"""Where specs stand: a bare name there stands for `{type: name}`."""
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -27,21 +40,26 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         YAMLError: the file is not YAML.
         FileNotFoundError: there is no such file.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(missing_message(Path(path)))
     file = read_yaml(path)
     if not isinstance(file.data, dict):
-        raise SpecError(f"{file.name}: a configuration must be a mapping of keys, got {file.data!r:.60}")
+        got = "nothing" if file.data is None else f"{file.data!r:.60}"
+        raise SpecError(f"{file.name}: a configuration must be a mapping of keys, such as seed: 0, got {got}")
     origin: dict[KeyPath, str] = {}
     for text in overrides:
         keys, value = parse_override(text)
         _set(file.data, keys, value, text)
         origin[keys] = text
+    placed = functools.partial(_placed, file=file, origin=origin)
     try:
         config = TrainConfig.model_validate(file.data)
         config.check()
     except ValidationError as error:
-        raise _placed(first_error(error, TrainConfig, kind="the configuration"), file, origin) from None
+        raise placed(first_error(error, TrainConfig, file.data, kind="the configuration")) from None
     except SpecError as error:
-        raise _placed(error, file, origin) from None
+        raise placed(error) from None
+    config.place_errors_with(placed)
     return config
 
 
@@ -63,19 +81,30 @@ def parse_override(text: str) -> tuple[KeyPath, Any]:
 def _set(data: dict[str, Any], keys: KeyPath, value: Any, text: str) -> None:
     place: Any = data
     for depth, key in enumerate(keys[:-1]):
+        above = keys[: depth + 1]
         if place.get(key) is None:
             place[key] = {}
-        elif isinstance(place[key], str):  # `objective: grpo` becomes `objective: {type: grpo, ...}`
-            place[key] = {"type": place[key]}
+        elif isinstance(place[key], str) and _is_spec(above) and not place[key].endswith((".yaml", ".yml")):
+            place[key] = {"type": place[key]}  # `objective: grpo` becomes `objective: {type: grpo, ...}`
         place = place[key]
         if not isinstance(place, dict):
-            shown = ".".join(str(entry) for entry in keys[: depth + 1])
-            raise SpecError(f"{text!r}: {shown!r} is {place!r:.40}, which has no keys below it")
+            shown = ".".join(str(entry) for entry in above)
+            raise SpecError(
+                f"override {text!r}: {shown!r} is {place!r:.40}, which has no keys below it; give {shown}=... instead"
+            )
     place[keys[-1]] = value
 
 
-def _placed(error: SpecError, file: YAMLFile, origin: dict[KeyPath, str]) -> SpecError:
-    for keys, text in origin.items():
-        if error.path[: len(keys)] == keys or (error.path and keys[: len(error.path)] == error.path):
-            return SpecError(f"override {text!r}: {error}", error.path)
-    return SpecError(f"{file.where(error.path)}: {error}", error.path)
+def _is_spec(path: KeyPath) -> bool:
+    return path in SPECS or path[:1] == ("reward",) or path[:2] == ("evaluation", "reward")
+
+
+def _placed(error: SpecError, *, file: YAMLFile, origin: Mapping[KeyPath, str]) -> SpecError:
+    """The error with the place that it comes from in front: an override, or a line of the file."""
+    path = error.path
+    inside = [keys for keys in origin if path[: len(keys)] == keys]
+    if inside:
+        return SpecError(f"override {origin[max(inside, key=len)]!r}: {error}", path)
+    around = [text for keys, text in origin.items() if path and keys[: len(path)] == path]
+    note = f" (changed by {', '.join(map(repr, around))})" if around else ""
+    return SpecError(f"{file.where(path)}: {error}{note}", path)

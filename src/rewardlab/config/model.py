@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from rewardlab.registry import SpecError
 
@@ -16,6 +17,15 @@ class Section(BaseModel):
     """A part of a configuration: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    def plain(self) -> dict[str, Any]:
+        """Every key as plain values, without those that are null by default."""
+        content: dict[str, Any] = {}
+        for name, entry in type(self).model_fields.items():
+            value = getattr(self, name)
+            if value is not None or entry.default is not None:
+                content[name] = value.plain() if isinstance(value, Section) else value
+        return content
 
 
 class Tasks(Section):
@@ -90,6 +100,16 @@ class TrainConfig(Section):
     evaluation: Evaluation = Field(default_factory=Evaluation)  # type: ignore[arg-type]
     keep: Output = Field(default_factory=Output)  # type: ignore[arg-type]
 
+    _place: Callable[[SpecError], SpecError] | None = PrivateAttr(None)
+
+    def place_errors_with(self, place: Callable[[SpecError], SpecError]) -> None:
+        """Remember how to say where in a file an error arose."""
+        self._place = place
+
+    def placed(self, error: SpecError) -> SpecError:
+        """An error of the run with the line of the key that is at fault, where this came from a file."""
+        return error if self._place is None else self._place(error)
+
     def check(self) -> None:
         """Check every option against the class that takes it.
 
@@ -118,8 +138,68 @@ class TrainConfig(Section):
             target, options = registry.target(spec, path=path, given=given)
             name = spec if isinstance(spec, str) else spec["type"]
             check_options(target, options, kind=f"{registry.kind} {name!r}", path=path, leave_out=given)
-        check_options(Sampling, self.sampling, kind="sampling", path=("sampling",))
-        check_options(Limits, self.limits, kind="limits", path=("limits",))
+            if registry is POLICIES and getattr(target, "cannot_train", False):
+                self._check_evaluation_only(name)
+        sampling = _built(Sampling, self.sampling, "sampling")
+        if not sampling.temperature > 0:
+            raise SpecError(
+                "sampling.temperature must be above 0 while training, since greedy attempts are all equal, got 0",
+                ("sampling", "temperature"),
+            )
+        _built(Limits, self.limits, "limits")
+        self._check_groups()
+        self._check_files()
+        self._check_demonstrations()
+
+    def _check_evaluation_only(self, name: str) -> None:
+        if self.training.steps or self.warm_start is not None:
+            raise SpecError(
+                f"policy {name!r} has no weights here, so it can be evaluated, but not trained; set training.steps: 0 and "
+                "leave warm_start out, or name a policy of type pretrained or tiny",
+                ("policy",),
+            )
+
+    def _check_groups(self) -> None:
+        """Credit that compares attempts at the same task needs more than one."""
+        from rewardlab.training import CREDITS, OBJECTIVES
+
+        credit = self.training.credit
+        if credit is None:
+            credit = getattr(OBJECTIVES.target(self.training.objective)[0], "default_credit", "group")
+        name = credit if isinstance(credit, str) else credit["type"]
+        if self.training.group_size == 1 and getattr(CREDITS.resolve(name), "needs_groups", False):
+            raise SpecError(
+                f"credit {name!r} compares attempts at the same task, but training.group_size is 1; use 4 or more, or "
+                "training.credit: batch",
+                ("training", "group_size"),
+            )
+
+    def _check_files(self) -> None:
+        """Files that are named are there."""
+        from pathlib import Path
+
+        from rewardlab.storage.lines import missing_message
+
+        warm_start = None if self.warm_start is None else self.warm_start.file
+        for name, path in (
+            (self.tasks.file, ("tasks", "file")),
+            (self.tasks.test_file, ("tasks", "test_file")),
+            (warm_start, ("warm_start", "file")),
+        ):
+            if name is not None and not Path(name).exists():
+                raise SpecError(missing_message(Path(name)), path)
+
+    def _check_demonstrations(self) -> None:
+        """Demonstrations are made from training tasks, so there cannot be more of them."""
+        warm_start, tasks = self.warm_start, self.tasks
+        if warm_start is None or warm_start.file is not None or tasks.file is not None:
+            return
+        if warm_start.demonstrations > tasks.train:
+            raise SpecError(
+                f"warm_start.demonstrations is {warm_start.demonstrations}, but there are only {tasks.train} training "
+                "tasks to make them from; raise tasks.train",
+                ("warm_start", "demonstrations"),
+            )
 
     @staticmethod
     def build_reward(spec: Spec, path: tuple[str, ...]) -> Any:
@@ -132,3 +212,15 @@ class TrainConfig(Section):
             except SpecError as error:
                 raise SpecError(str(error), path) from error
         return from_spec(spec, path=path)
+
+
+def _built(target: Any, options: dict[str, Any], key: str) -> Any:
+    """Options of a section made into what takes them, so that values out of range are found, too."""
+    from rewardlab.config.options import check_options
+
+    checked = check_options(target, options, kind=key, path=(key,))
+    try:
+        return target(**checked)
+    except ValueError as error:
+        at = next((name for name in checked if name in str(error)), None)
+        raise SpecError(f"{key}: {error}", (key,) if at is None else (key, at)) from None

@@ -9,6 +9,7 @@ POLICIES = Registry(
     {
         "tiny": "rewardlab.config.policies:tiny",
         "pretrained": "rewardlab.config.policies:pretrained",
+        "endpoint": "rewardlab.config.policies:endpoint",
         "saved": "rewardlab.config.policies:saved",
     },
     group="rewardlab.policies",

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import typing
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,11 +35,13 @@ def options_model(target: Callable[..., Any], leave_out: tuple[str, ...] = ()) -
         if type(default).__name__ == "_HAS_DEFAULT_FACTORY_CLASS":
             default = _factory_default(target, name)
         entries[name] = (_writable(hint), Field(default, description=described.get(name)))
-    return create_model(
-        getattr(target, "__name__", "options"),
-        __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()),
-        **entries,
-    )
+    with warnings.catch_warnings():  # an option may have the name of a method of pydantic's that is no longer used
+        warnings.filterwarnings("ignore", message="Field name .* shadows an attribute", category=UserWarning)
+        return create_model(
+            getattr(target, "__name__", "options"),
+            __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=()),
+            **entries,
+        )
 
 
 def check_options(
@@ -61,7 +64,7 @@ def check_options(
     try:
         checked = model.model_validate(dict(options))
     except ValidationError as error:
-        raise first_error(error, model, kind=kind, path=path) from None
+        raise first_error(error, model, dict(options), kind=kind, path=path) from None
     return {name: getattr(checked, name) for name in checked.model_fields_set}
 
 
@@ -90,22 +93,102 @@ def build(
         raise SpecError(f"{registry.kind} {name!r}: {error}", path) from error
 
 
-def first_error(error: ValidationError, model: type[BaseModel], *, kind: str, path: KeyPath = ()) -> SpecError:
-    """What pydantic found wrong first, in our words: the key, the value, what was expected, the nearest valid key."""
+def first_error(
+    error: ValidationError, model: type[BaseModel], data: Any, *, kind: str, path: KeyPath = ()
+) -> SpecError:
+    """What pydantic found wrong first, in our words: the key, the value, what was expected, the nearest valid key.
+
+    Args:
+        error: what pydantic raised.
+        model: what it checked against.
+        data: what it checked.
+        kind: what the data is, for the message ("the configuration").
+        path: where the data stands in a larger document.
+    """
     details = error.errors()[0]
-    where: KeyPath = tuple(entry for entry in details["loc"] if isinstance(entry, (str, int)))
+    where: KeyPath = details["loc"]
     if details["type"] == "extra_forbidden":
         owner = _model_at(model, where[:-1])
         known = owner.model_fields if owner is not None else {}
-        return SpecError(f"{kind} has no key {where[-1]!r}{nearest(str(where[-1]), known)}", (*path, *where))
+        inside = f" under {_dotted(where[:-1])!r}" if where[:-1] else ""
+        elsewhere = [place for place in _places(model) if place[-1] == where[-1]]
+        hint = f"; did you mean {_dotted(elsewhere[0])!r}?" if elsewhere else nearest(str(where[-1]), known)
+        return SpecError(f"{kind} has no key {str(where[-1])!r}{inside}{hint}", (*path, *where))
     if details["type"] == "missing":
-        return SpecError(f"{kind} needs the key {where[-1]!r}", (*path, *where[:-1]))
-    # pydantic puts the branches of a union behind the key; the key itself is what a file can show
-    keys = [entry for entry in where if isinstance(entry, int) or entry.isidentifier()]
-    shown = ".".join(str(entry) for entry in keys[:1])
-    return SpecError(
-        f"{kind}: {shown!r} is {details['input']!r:.80}, but: {details['msg'].lower()}", (*path, *keys[:1])
-    )
+        inside = f" under {_dotted(where[:-1])!r}" if where[:-1] else ""
+        return SpecError(f"{kind} needs the key {str(where[-1])!r}{inside}", (*path, *where[:-1]))
+    # pydantic puts the branches of a union behind the key: only what the data holds is a key
+    keys, value = _followed(data, where)
+    same = [entry for entry in error.errors() if _followed(data, entry["loc"])[0] == keys]
+    expected = " or ".join(dict.fromkeys(_expected(entry) for entry in same))
+    if not keys:
+        return SpecError(f"{kind} must be {expected}, got {value!r:.80}", path)
+    return SpecError(f"{kind}: {_dotted(keys)!r} must be {expected}, got {value!r:.80}", (*path, *keys))
+
+
+_EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "a string",
+    "list": "a list, such as [a, b]",
+    "tuple": "a list, such as [a, b]",
+    "set": "a list, such as [a, b]",
+    "dict": "a mapping of keys",
+    "mapping": "a mapping of keys",
+    "model": "a mapping of keys",
+    "dataclass": "a mapping of keys",
+    "none": "null",
+    "iterable": "a list, such as [a, b]",
+    "sequence": "a list, such as [a, b]",
+}
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("above", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("below", "lt"),
+}
+
+
+def _expected(details: Any) -> str:
+    """What pydantic wanted, as the end of "must be"."""
+    code, context = details["type"], details.get("ctx", {})
+    if code in _BOUNDS:
+        words, key = _BOUNDS[code]
+        return f"{words} {context[key]}"
+    if code == "literal_error":
+        return str(context["expected"]).replace("'", "").replace(" or ", ", ").join(("one of ", ""))
+    if code == "is_instance_of":
+        return f"a {context['class']}"
+    family = code.partition("_")[0]
+    return _EXPECTED.get(family, details["msg"][:1].lower() + details["msg"][1:])
+
+
+def _followed(data: Any, where: KeyPath) -> tuple[KeyPath, Any]:
+    """The part of a location that leads somewhere in the data, and what stands there."""
+    keys: list[str | int] = []
+    for key in where:
+        inside = isinstance(data, Mapping) and key in data
+        if not inside and not (isinstance(data, (list, tuple)) and isinstance(key, int) and key < len(data)):
+            break
+        data = data[key]
+        keys.append(key)
+    return tuple(keys), data
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(str(key) for key in path)
+
+
+def _places(model: type[BaseModel], above: KeyPath = ()) -> list[KeyPath]:
+    """Every key that a model has below its own, as paths."""
+    places: list[KeyPath] = []
+    for name in model.model_fields:
+        inner = _model_at(model, (name,))
+        if inner is not None:
+            places += [(*above, name, key) for key in inner.model_fields] + _places(inner, (*above, name))
+    return places
 
 
 def _model_at(model: type[BaseModel], where: KeyPath) -> type[BaseModel] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +17,10 @@ from rewardlab.config.options import build, check_options
 from rewardlab.environments import ENVIRONMENTS
 from rewardlab.registry import SpecError
 from rewardlab.types import Message, Task, Trajectory
+
+if TYPE_CHECKING:
+    from rewardlab.policies.rollout import Limits
+    from rewardlab.training.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +48,14 @@ class RunOutcome:
             "report": None if self.report is None else str(self.report),
             "steps": self.steps,
             "tasks": self.tasks,
-            "evaluations": self.evaluations,
+            "evaluations": [{key: _plain(value) for key, value in line.items()} for line in self.evaluations],
         }
 
     def table(self) -> Any:
         """A rich table of success on held-out tasks, before and after."""
         from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         grid = Table(title=f"Held-out tasks ({self.tasks})", title_justify="left")
         for column in ("", "step", "success", "95% interval", "mean reward"):
@@ -59,18 +65,20 @@ class RunOutcome:
         last = [line for line in self.evaluations if line["phase"] == "training"][-1:]
         for line in [*shown, *last]:
             scored = int(line.get("samples/scored") or 0)
-            low, high = share_interval(line["success"], scored)
+            low, high = share_interval(line["success"] or 0.0, scored)
             grid.add_row(
                 labels.get(line["phase"], "after training"),
                 str(line["step"]),
-                f"{line['success']:.1%}",
-                f"[{low:.1%}, {high:.1%}]",
-                f"{line['reward/mean']:.3f}",
+                _shown(line["success"], ".1%"),
+                f"[{low:.1%}, {high:.1%}]" if scored else "-",
+                _shown(line["reward/mean"], ".3f"),
             )
         notes = [f"run folder: {self.output}"]
         if self.report is not None:
             notes.append(f"report: {self.report}")
-        return Group(grid, *notes)
+        if not self.evaluations:
+            return Group(*map(Text, ["there were no held-out tasks to measure success on", *notes]))
+        return Group(grid, *map(Text, notes))
 
 
 def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) -> RunOutcome:
@@ -85,6 +93,7 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
         SpecError: the configuration does not fit together (a world without tasks and no file of them, say).
     """
     from rewardlab.policies.engines.base import Sampling
+    from rewardlab.policies.language_model import LanguageModelPolicy
     from rewardlab.policies.rollout import Limits
     from rewardlab.training import CREDITS, OBJECTIVES
     from rewardlab.training.evaluation import Evaluation
@@ -93,7 +102,8 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
     from rewardlab.training.trackers import TRACKERS
     from rewardlab.training.warm_start import WarmStart
 
-    _threads(config.threads)
+    _prepare(config.threads, progress_bar)
+    output = Path(config.output)
     environment = environment_factory(config.environment)
     world = environment()
     train_tasks, test_tasks = _tasks(config, world)
@@ -124,10 +134,17 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
             batch_size=config.warm_start.batch_size,
             learning_rate=config.warm_start.learning_rate,
         )
+    limits = Limits(**check_options(Limits, config.limits, kind="limits", path=("limits",)))
+    reward = config.build_reward(config.reward, ("reward",))
+    if not isinstance(policy, LanguageModelPolicy):
+        line = _evaluate_only(config, policy, environment, reward, evaluation, limits)
+        return RunOutcome(
+            output=output, report=write_report(output), steps=0, evaluations=[line], tasks=len(test_tasks)
+        )
     trainer = Trainer(
         policy=policy,
         environment=environment,
-        reward=config.build_reward(config.reward, ("reward",)),
+        reward=reward,
         tasks=train_tasks,
         credit=None
         if config.training.credit is None
@@ -138,7 +155,7 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
         group_size=config.training.group_size,
         tasks_per_step=config.training.tasks_per_step,
         sampling=sampling,
-        limits=Limits(**check_options(Limits, config.limits, kind="limits", path=("limits",))),
+        limits=limits,
         evaluation=evaluation,
         warm_start=warm_start,
         output=config.output,
@@ -151,10 +168,9 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
         keep_checkpoints=config.keep.keep_checkpoints,
         trajectories_every=config.keep.trajectories_every,
         save_tokens=config.keep.tokens,
-        config=config.model_dump(mode="json", exclude_none=True),
+        config=config.plain(),
     )
     result = trainer.run()
-    output = Path(config.output)
     return RunOutcome(
         output=output,
         report=write_report(output) if trainer.processes.main else None,
@@ -164,11 +180,51 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
     )
 
 
+def _evaluate_only(
+    config: TrainConfig,
+    policy: Any,
+    environment: Callable[[], Any],
+    reward: Any,
+    evaluation: Evaluation | None,
+    limits: Limits,
+) -> dict[str, Any]:
+    """Try the held-out tasks once with a policy that has no weights here, and write what came of it to the run folder."""
+    import yaml
+
+    from rewardlab.policies.rollout import rollout
+    from rewardlab.training.metrics import RunFolder
+    from rewardlab.training.seats import derived_seed, score_batch
+
+    if config.training.steps or config.warm_start is not None:
+        raise SpecError(
+            f"a {type(policy).__name__} cannot be trained; set training.steps: 0 and leave warm_start out", ("policy",)
+        )
+    if evaluation is None:
+        raise SpecError("there is nothing to evaluate; give tasks.test_file, a JSON Lines file of tasks", ("tasks",))
+    folder = RunFolder(config.output)
+    if any(folder.sizes().values()):
+        raise FileExistsError(f"{config.output!r} holds the logs of a run already; choose another output folder")
+    trajectories = rollout(
+        policy,
+        environment,
+        evaluation.tasks,
+        group_size=evaluation.group_size,
+        limits=limits,
+        sampling=evaluation.sampling,
+        seed=derived_seed(config.seed, "evaluation", 0),
+    )
+    scores = score_batch(reward if evaluation.reward is None else evaluation.reward, trajectories, 0.0)
+    line = {"step": 0, "phase": "start", **evaluation.metrics(trajectories, scores)}
+    (folder.path / "config.yaml").write_text(yaml.safe_dump(config.plain(), sort_keys=False), encoding="utf-8")
+    folder.write_trajectories("evaluation-start", 0, trajectories, scores)
+    folder.append("evaluations.jsonl", line)
+    return line
+
+
 def environment_factory(spec: Spec) -> Callable[[], Any]:
     """A factory of the environment that a spec names."""
     target, options = ENVIRONMENTS.target(spec, path=("environment",))
-    name = spec if isinstance(spec, str) else spec["type"]
-    checked = check_options(target, options, kind=f"environment {name!r}", path=("environment",))
+    checked = check_options(target, options, kind=f"environment {_name(spec)!r}", path=("environment",))
     return functools.partial(target, **checked)
 
 
@@ -187,11 +243,24 @@ def share_interval(share: float, count: int) -> tuple[float, float]:
     return float(max(0.0, centre - half)), float(min(1.0, centre + half))
 
 
-def _threads(threads: int | None) -> None:
+def _plain(value: Any) -> Any:
+    """A value that strict JSON can say: null for a number that does not exist."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None or not math.isfinite(value) else format(value, form)
+
+
+def _prepare(threads: int | None, progress_bar: bool) -> None:
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
+    if not progress_bar:
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
 
 
 def _tasks(config: TrainConfig, world: Any) -> tuple[list[Task], list[Task]]:
@@ -200,18 +269,19 @@ def _tasks(config: TrainConfig, world: Any) -> tuple[list[Task], list[Task]]:
     if tasks.file is not None:
         from rewardlab.storage import read_tasks
 
-        train = list(read_tasks(tasks.file))
+        train = read_tasks(tasks.file)
     elif hasattr(world, "tasks"):
         train = world.tasks("train", tasks.train, seed)
     else:
         raise SpecError(
-            f"environment {config.environment!r} brings no tasks of its own; give tasks.file, a JSON Lines file of tasks",
+            f"environment {_name(config.environment)!r} brings no tasks of its own; give tasks.file, a JSON Lines file "
+            "of them",
             ("tasks",),
         )
     if tasks.test_file is not None:
         from rewardlab.storage import read_tasks
 
-        return train, list(read_tasks(tasks.test_file))
+        return train, read_tasks(tasks.test_file)
     return train, world.tasks("test", tasks.test, seed) if tasks.file is None else []
 
 
@@ -224,7 +294,8 @@ def _demonstrations(config: TrainConfig, world: Any, tasks: Sequence[Task]) -> l
         return list(read_trajectories(warm_start.file))
     if not hasattr(world, "demonstrations"):
         raise SpecError(
-            f"environment {config.environment!r} brings no demonstrations; give warm_start.file, a file of trajectories",
+            f"environment {_name(config.environment)!r} brings no demonstrations; give warm_start.file, a file of "
+            "trajectories",
             ("warm_start",),
         )
     if len(tasks) < warm_start.demonstrations:
@@ -235,6 +306,10 @@ def _demonstrations(config: TrainConfig, world: Any, tasks: Sequence[Task]) -> l
         )
     demonstrations: list[Trajectory] = world.demonstrations(tasks[: warm_start.demonstrations])
     return demonstrations
+
+
+def _name(spec: Spec) -> str:
+    return spec if isinstance(spec, str) else str(spec["type"])
 
 
 def _corpus(world: Any, tasks: Sequence[Task], seed: int) -> list[str | list[Message]]:

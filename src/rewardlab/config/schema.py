@@ -16,12 +16,16 @@ from rewardlab.registry import Registry
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+_REWARD = "x-reward"
+"""Stands where a reward is expected until the pieces are joined: pydantic follows every reference at once."""
+
+
 class _Generator(GenerateJsonSchema):
     """Options that no file can hold (functions, tensors) are described as anything, and rewards as references."""
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
-        if schema.get("type") == "is-instance":
-            return {"$ref": "#/$defs/reward"}
+        if schema.get("type") == "is-instance" and _is_reward(schema.get("cls")):
+            return {_REWARD: True}
         return {}
 
 
@@ -97,9 +101,18 @@ def options_schema(target: Any, leave_out: tuple[str, ...] = ()) -> dict[str, An
     return _inline(schema, definitions)
 
 
+def _is_reward(target: Any) -> bool:
+    from rewardlab.rewards.base import Reward
+
+    return isinstance(target, type) and issubclass(target, Reward)
+
+
 def _inline(node: Any, definitions: dict[str, Any]) -> Any:
     """Put local definitions where they are used, so that pieces can be joined without clashes."""
     if isinstance(node, dict):
+        if _REWARD in node:
+            rest = {key: value for key, value in node.items() if key not in (_REWARD, "default")}
+            return {"$ref": "#/$defs/reward", **rest}
         reference = node.get("$ref", "")
         name = reference.removeprefix("#/$defs/")
         if reference and name in definitions:
