@@ -10,7 +10,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rewardlab.environments.tool_desk.questions import KINDS
 from rewardlab.environments.tool_desk.scripts import Call, Script
@@ -56,9 +56,13 @@ class Slip:
     seed: int
 
 
-def draw_slip(calls: int, rng: random.Random) -> Slip:
-    """A slip in a demonstration of so many calls: half of them stop too early, half get a call wrong."""
-    stops = rng.random() < 0.5
+Slips = Literal["any", "early", "wrong"]
+"""Which mistakes a careless demonstration makes: it answers too early, gets a call wrong, or either, half and half."""
+
+
+def draw_slip(calls: int, rng: random.Random, slips: Slips = "any") -> Slip:
+    """A slip in a demonstration of so many calls."""
+    stops = rng.random() < 0.5 if slips == "any" else slips == "early"
     return Slip(rng.randrange(1, calls) if stops else rng.randrange(calls), stops, rng.getrandbits(32))
 
 

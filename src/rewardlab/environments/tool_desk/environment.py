@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from rewardlab.environments.base import Split, Step, play
 from rewardlab.environments.tool_desk.answers import answer_matches
 from rewardlab.environments.tool_desk.dates import MONTHS, WEEKDAYS
-from rewardlab.environments.tool_desk.demonstrator import Demonstrator, call_message, draw_slip, solve
+from rewardlab.environments.tool_desk.demonstrator import Demonstrator, Slips, call_message, draw_slip, solve
 from rewardlab.environments.tool_desk.desk import TOOL_SCHEMAS, Desk
 from rewardlab.environments.tool_desk.levels import LEVELS
 from rewardlab.environments.tool_desk.questions import KINDS, Kind, question_key, split_of
@@ -39,6 +39,8 @@ class ToolDesk(ToolEnvironment):
         calls: only kinds that need from so many to so many calls.
         size: rows of the tables of people and items.
         noise: share of demonstrations with one deliberate mistake, in [0, 1].
+        slips: which mistakes those are: `early` answers before all calls were made, `wrong` gets a call wrong, `any` is
+            either, half and half.
         max_calls: how many calls an attempt may make before it is truncated.
         show_tools: whether the policy is shown the descriptions of the tools.
 
@@ -54,6 +56,7 @@ class ToolDesk(ToolEnvironment):
         calls: Sequence[int] | None = None,
         size: int | None = None,
         noise: float = 0.0,
+        slips: Slips = "any",
         max_calls: int = 8,
         show_tools: bool | None = None,
     ) -> None:
@@ -66,6 +69,9 @@ class ToolDesk(ToolEnvironment):
         if isinstance(noise, bool) or not isinstance(noise, (int, float)) or not 0.0 <= noise <= 1.0:
             raise ValueError(f"noise must be a share in [0, 1], got {noise!r}")
         self.noise = float(noise)
+        if slips not in get_args(Slips):
+            raise ValueError(f"slips must be one of {', '.join(get_args(Slips))}, got {slips!r}")
+        self.slips: Slips = slips
         self.kinds = _chosen_kinds(
             level,
             kinds,
@@ -125,7 +131,7 @@ class ToolDesk(ToolEnvironment):
             if not {"kind", "calls", "slots", "tables"} <= task.metadata.keys():
                 raise ValueError(f"task {task.id!r} is not one of the tool desk; make tasks with ToolDesk().tasks(...)")
             rng = random.Random(f"slip/{task.id}")
-            slip = draw_slip(task.metadata["calls"], rng) if rng.random() < self.noise else None
+            slip = draw_slip(task.metadata["calls"], rng, self.slips) if rng.random() < self.noise else None
             agent = Demonstrator(task.metadata["kind"], task.metadata["slots"], task.metadata["tables"], slip)
             trajectory = play(environment, task, agent)
             trajectory.info["slip"] = slip is not None
