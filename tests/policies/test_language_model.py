@@ -96,6 +96,18 @@ def test_adapters_on_a_named_model_save_without_it(tmp_path):
     assert np.array_equal(logits_of(again)[1], logits_of(policy)[1])
 
 
+def test_adapters_start_from_their_seed():
+    def factors(seed):
+        policy = tiny(lora=LoraSettings(rank=2, seed=seed))
+        return {name: tensor for name, tensor in policy.model.named_parameters() if "lora_A" in name}
+
+    torch.manual_seed(1)
+    first = factors(0)
+    torch.manual_seed(2)
+    assert all(torch.equal(first[name], tensor) for name, tensor in factors(0).items())
+    assert not any(torch.equal(first[name], tensor) for name, tensor in factors(1).items())
+
+
 def test_other_programs_can_load_what_is_saved(tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -19,6 +19,7 @@ class LoraSettings:
         dropout: of the adapter's input, while training.
         targets: names of the layers that get one, or `all-linear`.
         save_also: names of layers that are trained in full and saved with the adapter.
+        seed: of the first values of the factors.
     """
 
     rank: int = 16
@@ -26,6 +27,7 @@ class LoraSettings:
     dropout: float = 0.0
     targets: str | tuple[str, ...] = "all-linear"
     save_also: tuple[str, ...] = ()
+    seed: int = 0
 
 
 def add_lora(model: Any, settings: LoraSettings | Mapping[str, Any]) -> Any:
@@ -35,6 +37,7 @@ def add_lora(model: Any, settings: LoraSettings | Mapping[str, Any]) -> Any:
         MissingExtra: peft is not installed.
         TypeError: an option is not one of `LoraSettings`.
     """
+    torch = require("torch", extra="lm", why="LoRA")
     peft = require("peft", extra="lm", why="LoRA")
     if not isinstance(settings, LoraSettings):
         given: dict[str, Any] = {
@@ -51,7 +54,9 @@ def add_lora(model: Any, settings: LoraSettings | Mapping[str, Any]) -> Any:
         target_modules=targets if isinstance(targets, str) else list(targets),
         modules_to_save=list(options["save_also"]) or None,
     )
-    return peft.get_peft_model(model, config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return peft.get_peft_model(model, config)
 
 
 def without_adapters(state: Mapping[str, Any]) -> dict[str, Any]:
