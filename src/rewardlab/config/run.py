@@ -105,7 +105,10 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
     _prepare(config.threads, progress_bar)
     output = Path(config.output)
     environment = environment_factory(config.environment)
-    world = environment()
+    try:
+        world = environment()
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"environment {_name(config.environment)!r}: {error}", ("environment",)) from error
     train_tasks, test_tasks = _tasks(config, world)
     policy = build(
         POLICIES,
