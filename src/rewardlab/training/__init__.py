@@ -5,9 +5,9 @@ Names load lazily: importing this room imports no torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rewardlab.lazy import lazy_names
 from rewardlab.training.credit import CREDITS
 from rewardlab.training.curricula import CURRICULA
 from rewardlab.training.objectives import OBJECTIVES
@@ -22,29 +22,18 @@ if TYPE_CHECKING:
     from rewardlab.training.metrics import RunFolder
     from rewardlab.training.warm_start import WarmStart
 
-_LAZY = {
-    "Checkpoints": "checkpoint",
-    "Evaluation": "evaluation",
-    "Fixed": "curricula",
-    "RunFolder": "metrics",
-    "Shuffled": "curricula",
-    "StepReport": "loop",
-    "Trainer": "loop",
-    "Training": "loop",
-    "TrainingStopped": "loop",
-    "WarmStart": "warm_start",
-    "train": "loop",
-}
-_ROOMS = ("credit", "curricula", "objectives")
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
+__getattr__, __dir__, _ = lazy_names(
+    __name__,
+    {
+        "rewardlab.training.checkpoint": ["Checkpoints"],
+        "rewardlab.training.curricula": ["Fixed", "Shuffled"],
+        "rewardlab.training.evaluation": ["Evaluation"],
+        "rewardlab.training.loop": ["StepReport", "Trainer", "Training", "TrainingStopped", "train"],
+        "rewardlab.training.metrics": ["RunFolder"],
+        "rewardlab.training.warm_start": ["WarmStart"],
+    },
+    rooms=["credit", "curricula", "objectives"],
+)
 
 __all__ = [
     "CREDITS",

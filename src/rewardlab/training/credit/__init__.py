@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rewardlab.lazy import lazy_names
 from rewardlab.registry import Registry
 from rewardlab.training.credit.base import Advantages, Credit
 
@@ -25,13 +26,12 @@ CREDITS = Registry(
     group="rewardlab.credits",
 )
 
-_LAZY = {place.partition(":")[2]: name for name, place in CREDITS.places().items() if place.startswith("rewardlab.")}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return CREDITS.resolve(_LAZY[name])
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
+__getattr__, __dir__, _ = lazy_names(
+    __name__,
+    {
+        "rewardlab.training.credit.baselines": ["Batch", "Group", "LeaveOneOut"],
+        "rewardlab.training.credit.selection": ["Best"],
+    },
+)
 
 __all__ = ["CREDITS", "Advantages", "Batch", "Best", "Credit", "Group", "LeaveOneOut"]

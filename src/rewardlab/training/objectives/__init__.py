@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rewardlab.lazy import lazy_names
 from rewardlab.registry import Registry
 
 if TYPE_CHECKING:
@@ -23,18 +24,14 @@ OBJECTIVES = Registry(
     group="rewardlab.objectives",
 )
 
-_LAZY = {
-    **{place.partition(":")[2]: place for place in OBJECTIVES.places().values() if place.startswith("rewardlab.")},
-    "Objective": "rewardlab.training.objectives.base:Objective",
-    "NonFiniteUpdate": "rewardlab.training.objectives.base:NonFiniteUpdate",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return OBJECTIVES.resolve(_LAZY[name])
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
+__getattr__, __dir__, _ = lazy_names(
+    __name__,
+    {
+        "rewardlab.training.objectives.base": ["NonFiniteUpdate", "Objective"],
+        "rewardlab.training.objectives.policy_gradient": ["GRPO", "RLOO", "ReinforcePlusPlus"],
+        "rewardlab.training.objectives.supervised": ["RAFT", "Supervised"],
+    },
+)
 
 __all__ = [
     "GRPO",
