@@ -26,6 +26,8 @@ from rewardlab.rewards.verifiers.math.units import DEGREE
 
 FLOAT_NOISE = Fraction(1, 10**12)
 """Relative difference that the rounding of floats explains (17.999999999999996 is 18)."""
+FLOAT_DIGITS = 15
+"""Significant digits from which on a decimal may be a float as a program prints it."""
 
 
 class Rules(NamedTuple):
@@ -43,7 +45,7 @@ class Rules(NamedTuple):
 @functools.lru_cache(maxsize=16384)
 def compare(gold: str, answer: str, rules: Rules = Rules()) -> bool | None:  # immutable
     """Whether an answer equals the gold answer: yes, no, or None where only the symbolic path can say."""
-    if gold == answer:
+    if gold == answer or gold.strip() == answer.strip():
         return True
     if max(len(gold), len(answer)) > MAX_ANSWER:
         return False
@@ -79,7 +81,9 @@ def _all(results: list[bool | None]) -> bool | None:
 
 
 def _unread(gold: Answer, answer: Answer) -> bool | None:
-    """Words against mathematics that could not be read differ; anything else is open."""
+    """An answer that nobody could read is wrong, and words differ from mathematics; anything else is open."""
+    if isinstance(answer, Unread) and answer.hopeless:
+        return False
     return False if isinstance(gold, Words) or isinstance(answer, Words) else None
 
 
@@ -161,16 +165,26 @@ def numbers_equal(gold: Scalar, answer: Scalar, rules: Rules, exact: dict[int, F
         return True
     if gold.decimals is None and answer.decimals is None:
         return False
-    if gap <= FLOAT_NOISE * max(abs(first), abs(second)):
+    if gap <= FLOAT_NOISE * max(abs(first), abs(second)) and (_is_float(gold) or _is_float(answer)):
         return True
-    for one, other in ((gold, answer), (answer, gold)):
-        if (
-            one.decimals is not None and one.digits >= rules.significant_digits
-        ):  # it may be the other one, rounded or cut
+    for one, other, short, full in ((gold, answer, first, second), (answer, gold, second, first)):
+        if one.decimals is not None and one.digits >= rules.significant_digits:
             shorter = other.decimals is None or other.decimals > one.decimals
-            if shorter and gap < Fraction(10) ** -one.decimals:
+            if shorter and _stands_for(abs(short), abs(full), gap, Fraction(10) ** -one.decimals):
                 return True
     return False
+
+
+def _is_float(answer: Scalar) -> bool:
+    """Whether a decimal has so many digits, the last no 0, that it looks like a float as a program prints it."""
+    if answer.decimals is None or answer.value is None or answer.digits < FLOAT_DIGITS:
+        return False
+    return (answer.value * Fraction(10) ** (answer.decimals - 1)).denominator != 1
+
+
+def _stands_for(short: Fraction | float, full: Fraction | float, gap: Fraction | float, unit: Fraction | float) -> bool:
+    """Whether a decimal may be a value that was rounded, or cut, to its last place, which is worth `unit`."""
+    return 2 * gap <= unit or (short < full and gap < unit)
 
 
 def _near_constant(known: Scalar, tree: Tree, known_is_gold: bool, rules: Rules) -> bool | None:
@@ -186,10 +200,11 @@ def _near_constant(known: Scalar, tree: Tree, known_is_gold: bool, rules: Rules)
     if rules.tolerance and gap <= rules.tolerance * abs(written if known_is_gold else value):
         return True
     if known.decimals is not None:
-        if gap <= 1e-12 * abs(value):
+        if gap <= 1e-12 * abs(value) and _is_float(known):
             return True
-        unit = 10.0**-known.decimals if known.decimals < 300 else 0.0
-        if known.digits >= rules.significant_digits and gap < unit and unit > 1e-11 * abs(value):
+        unit = 10.0**-known.decimals if abs(known.decimals) < 300 else 0.0
+        enough = known.digits >= rules.significant_digits and unit > 1e-11 * abs(value)
+        if enough and _stands_for(abs(written), abs(value), gap, unit):
             return True
     return False if gap > 1e-9 * max(abs(value), abs(written)) else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from rewardlab.rewards.verifiers.math.lexing import Token, Unreadable, word_set
+from rewardlab.rewards.verifiers.math.lexing import MAX_NESTING, Hopeless, Token, Unreadable, word_set
 from rewardlab.rewards.verifiers.math.trees import MINUS_ONE, Tree, divided, negated, number
 from rewardlab.rewards.verifiers.math.units import DOLLAR, Unit, known_unit
 
@@ -15,7 +15,6 @@ _GREEK = word_set(
     " chi psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell hbar"
 )
 _CONSTANTS = {"pi": "pi", "infty": "oo"}
-_MAX_DEPTH = 60
 END = Token("end of text", "")
 """What stands behind the last token."""
 
@@ -70,8 +69,8 @@ class ExpressionParser:
     def enter(self) -> None:
         """Go one level deeper; too deep is unreadable."""
         self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            raise Unreadable("nested too deeply")
+        if self.depth > 4 * MAX_NESTING:
+            raise Hopeless("nested too deeply")
 
     def leave(self) -> None:
         """Come back up."""
@@ -261,7 +260,7 @@ class ExpressionParser:
         while not self.take("}"):
             token = self.next()
             if token is END:
-                raise Unreadable("braces do not match")
+                raise Hopeless("braces do not match")
             text += token.value
         return text
 

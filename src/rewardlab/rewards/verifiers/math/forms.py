@@ -71,9 +71,10 @@ class Words:
 
 @dataclass(slots=True, eq=False)
 class Unread:
-    """A text outside the grammar of this reader."""
+    """A text outside the grammar of this reader; hopeless where no other reader could make sense of it."""
 
     reason: str
+    hopeless: bool = False
 
 
 Answer = Scalar | Sequence | Union | Relation | Matrix | Words | Unread

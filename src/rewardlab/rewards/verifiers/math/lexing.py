@@ -12,8 +12,16 @@ MAX_ANSWER = 2000
 """Longest answer, in characters, that is read."""
 
 
+MAX_NESTING = 60
+"""Deepest nesting of brackets that is read."""
+
+
 class Unreadable(Exception):
     """The text is not an answer that this reader knows; the symbolic path may still read it."""
+
+
+class Hopeless(Unreadable):
+    """The text is no answer to anybody: its braces do not match, or it is nested beyond all use."""
 
 
 class Token(NamedTuple):
@@ -229,10 +237,11 @@ def tokens(text: str) -> list[Token]:
     """The tokens of an unwrapped answer.
 
     Raises:
-        Unreadable: it is too long, or its braces do not match.
+        Unreadable: a command stands where it cannot.
+        Hopeless: it is too long, nested too deeply, or its braces do not match.
     """
     if len(text) > MAX_ANSWER:
-        raise Unreadable(f"longer than {MAX_ANSWER} characters")
+        raise Hopeless(f"longer than {MAX_ANSWER} characters")
     if not text.isascii():
         text = text.translate(_UNICODE)
     # A comma between digits is a thousands separator, but in (1,234) it parts two numbers, unless blanks part the others.
@@ -266,9 +275,19 @@ def tokens(text: str) -> list[Token]:
         elif value != "~":
             found.append(Token(kind, value, spaced))
         spaced = value == "~"
+    depth = braces = 0
+    for token in found:
+        depth += (token.value in _OPENS) - (token.value in _CLOSES)
+        braces += (token.value == "{") - (token.value == "}")
+        if depth > MAX_NESTING:
+            raise Hopeless("nested too deeply")
+    if braces:
+        raise Hopeless("braces do not match")
     return found
 
 
+_OPENS = ("(", "[", "{", "{set")
+_CLOSES = (")", "]", "}", "}set")
 _BRACKETED = re.compile(r"[(\[]|\\\{|\\lbrace")
 _PARTED = re.compile(r",\s|;")
 
@@ -287,7 +306,7 @@ def _command(name: str, text: str, position: int, spaced: bool, found: list[Toke
             raise Unreadable(f"\\{name} without its braces")
         end = closing_brace(text, position)
         if end < 0:
-            raise Unreadable("braces do not match")
+            raise Hopeless("braces do not match")
         content = text[position + 1 : end]
         if name in ("begin", "end"):
             found.append(Token(name, content.rstrip("*")))

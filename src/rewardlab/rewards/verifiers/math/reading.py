@@ -15,6 +15,7 @@ from rewardlab.rewards.verifiers.math.lexing import (
     EDGES,
     MATH_WORDS,
     MAX_ANSWER,
+    Hopeless,
     Unreadable,
     tokens,
     unwrapped,
@@ -26,7 +27,8 @@ from rewardlab.rewards.verifiers.math.plain_numbers import plain_number
 from rewardlab.rewards.verifiers.math.units import Unit
 
 _WORDS = re.compile(r"[A-Za-z][A-Za-z\s.,;:'’\"!?()-]*+")
-_LONG_WORD = re.compile(r"[A-Za-z]{4,}")
+_SENTENCE = re.compile(r"[A-Za-z0-9\s.,;:'’\"!?%$-]++")
+_WORD = re.compile(r"[A-Za-z]{2,}")
 _NAMED = re.compile(r"[A-Za-z][A-Za-z]+(?:[ ][A-Za-z]+)*+\s*+=(?!=)")
 _ARROW = re.compile(r".*\\(?:Rightarrow|Longrightarrow|implies|therefore)(?![a-zA-Z])", re.DOTALL)
 _CLOCK = re.compile(r"([0-9]{1,2}:[0-5][0-9](?::[0-5][0-9])?)\s?(?:([ap])\.?m\.?)?", re.IGNORECASE)
@@ -39,7 +41,7 @@ _SHORT_WORDS = word_set("yes no on off odd all any one two six ten red")
 def read(text: str) -> Answer:
     """What an answer says."""
     if len(text) > MAX_ANSWER:
-        return Unread(f"it is longer than {MAX_ANSWER} characters")
+        return Unread(f"it is longer than {MAX_ANSWER} characters", hopeless=True)
     text = unwrapped(text)
     if not text:
         return Unread("it is empty")
@@ -67,14 +69,15 @@ def read(text: str) -> Answer:
             raise Unreadable(f"more than {MAX_TOKENS} tokens")
         return parse(found)
     except (Unreadable, RecursionError) as error:
-        if "\\" not in text and _LONG_WORD.search(text):
+        words = _WORD.findall(text)
+        if _SENTENCE.fullmatch(text) and (len(words) > 1 or (words and len(words[0]) > 3)):
             inside = _NUMBER_INSIDE.findall(text)
             value = plain_number(inside[0]) if len(inside) == 1 else None
             if value is not None:
                 return Words(words_of(text), value)
             if not inside and not any(sign in text for sign in "=<>^"):
                 return Words(words_of(text))
-        return Unread(str(error))
+        return Unread(str(error), hopeless=isinstance(error, Hopeless))
 
 
 def _is_prose(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 from rewardlab.rewards.verifiers.math.evaluation import Evaluator
@@ -63,6 +64,8 @@ def unions(gold: Answer, answer: Answer, rules: Rules) -> bool | None:
     first, second = _merged(ours), _merged(theirs)
     if first is None or second is None:
         return None
+    if first == second and all(_is_exact(end) for span in first for end in (span.low, span.high)):
+        return True
     return None if len(first) == len(second) and all(map(_alike, first, second)) else False
 
 
@@ -75,10 +78,14 @@ def _parts(answer: Answer) -> list[Answer] | None:
 
 
 class _Span(NamedTuple):
-    low: float
+    low: float | Fraction
     low_open: bool
-    high: float
+    high: float | Fraction
     high_open: bool
+
+
+def _is_exact(end: float | Fraction) -> bool:
+    return isinstance(end, Fraction) or math.isinf(end)
 
 
 def _merged(parts: list[Answer]) -> list[_Span] | None:
@@ -108,11 +115,11 @@ def _merged(parts: list[Answer]) -> list[_Span] | None:
     return merged
 
 
-def _end(answer: Answer) -> float | None:
+def _end(answer: Answer) -> float | Fraction | None:
     if not isinstance(answer, Scalar):
         return None
     if answer.value is not None:
-        return float(answer.value) if abs(answer.value) < 10**300 else None
+        return answer.value if abs(answer.value) < 10**300 else None
     if answer.tree == ("const", "oo"):
         return math.inf
     if answer.tree == negated(("const", "oo")):
@@ -125,8 +132,8 @@ def _end(answer: Answer) -> float | None:
 
 
 def _alike(one: _Span, other: _Span) -> bool:
-    def near(a: float, b: float) -> bool:
-        return a == b or abs(a - b) <= 1e-9 * max(abs(a), abs(b), 1e-9)
+    def near(a: float | Fraction, b: float | Fraction) -> bool:
+        return a == b or abs(float(a) - float(b)) <= 1e-9 * max(abs(float(a)), abs(float(b)), 1e-9)
 
     same_ends = (one.low_open, one.high_open) == (other.low_open, other.high_open)
     return same_ends and near(one.low, other.low) and near(one.high, other.high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rewardlab.rewards.verifiers.math import regions
@@ -120,9 +121,7 @@ def _misses(curve: Polynomial, other: Polynomial) -> bool:
             continue
         grid = [step / 2 for step in range(-24, 25)]
         values = [_at(along, t) for t in grid]
-        for (left, low), (right, high) in zip(
-            zip(grid, values, strict=True), zip(grid[1:], values[1:], strict=True), strict=True
-        ):
+        for (left, low), (right, high) in pairwise(zip(grid, values, strict=True)):
             if low * high > 0:
                 continue
             root = _bisected(along, left, right)
@@ -147,7 +146,7 @@ def _along(polynomial: Polynomial, name: str, fixed: dict[str, float]) -> dict[i
             else:
                 weight *= fixed[generator] ** int(exponent)
         weights[power] = weights.get(power, 0.0) + weight
-    return weights if all(math.isfinite(weight) for weight in weights.values()) and max(weights, default=0) > 0 else {}
+    return weights if all(math.isfinite(weight) for weight in weights.values()) and any(weights.values()) else {}
 
 
 def _at(weights: dict[int, float], t: float) -> float:

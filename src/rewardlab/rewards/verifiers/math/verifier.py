@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from rewardlab.extras import MissingExtra
 from rewardlab.rewards.base import Abstention, ScoringFailure, Verdict, Verifier, attempt, scores_from_verdicts
@@ -52,10 +50,17 @@ class MathAnswer(Verifier):
 
     extract: Extract = "auto"
     missing: Literal["zero", "abstain"] = "zero"
-    significant_digits: Annotated[int, Field(ge=1)] = 6
-    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.0
-    timeout: Annotated[float, Field(gt=0, le=3600)] = 5.0
-    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    significant_digits: int = 6
+    tolerance: float = 0.0
+    timeout: float = 5.0
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check("significant_digits", self.significant_digits, self.significant_digits >= 1, "at least 1")
+        _check("tolerance", self.tolerance, 0 <= self.tolerance <= 1, "from 0 to 1")
+        _check("timeout", self.timeout, 0.01 <= self.timeout <= 3600, "from 0.01 to 3600 processor seconds")
+        _check("workers", self.workers, 1 <= self.workers <= 256, "from 1 to 256")
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Compare the answer of one completion with its reference."""
@@ -115,6 +120,11 @@ class MathAnswer(Verifier):
         return outcomes
 
 
+def _check(option: str, value: float, fits: bool, expected: str) -> None:
+    if not fits:
+        raise ValueError(f"MathAnswer: option {option!r} must be {expected}, got {value!r}")
+
+
 def answers_equal(
     gold: str | int | float,
     answer: str | int | float,
@@ -136,11 +146,13 @@ def answers_equal(
         ScoringFailure: it could not be decided: stopped at the limit, the gold answer cannot be read, or the package that
             compares symbolically is missing.
         TypeError: one is neither a string nor a number.
+        ValueError: an option is out of its range.
     """
+    options = MathAnswer(significant_digits=significant_digits, tolerance=tolerance, timeout=timeout)
     ours, theirs = _as_text(gold, "gold"), _as_text(answer, "answer")
     result = comparison.compare(ours, theirs, Rules(significant_digits, tolerance))
     if result is None:
-        (verdict,) = _symbolic([(ours, theirs)], timeout, 1)
+        (verdict,) = _symbolic([(ours, theirs)], options.timeout, options.workers)
         if verdict.equal is None:
             raise ScoringFailure(f"comparing {theirs:.60} with {ours:.60}: {verdict.reason}")
         result = verdict.equal

@@ -30,10 +30,7 @@ TYPICAL = (
     r"2\sin^{2} x \cos(2x) + \ln 2 - e^{x}",
     r"\left(-\infty, 3\right] \cup [4, 5)",
     r"\{1, 2\}",
-    r"x_{1}^{2} + y = |x| \le 4",
-    r"\binom{n+1}{2} + \sum_{k=1}^{4} k^{2} + \int_0^1 x dx",
     r"\begin{pmatrix} 1 & -2 \\ 3 & 4 \end{pmatrix}",
-    r"\log_{2} 8 + 45^\circ",
 )
 """Notation that the parser's tables are made ready for before the first pair comes."""
 
