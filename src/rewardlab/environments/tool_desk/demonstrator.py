@@ -46,24 +46,27 @@ class Slip:
     """One mistake in a demonstration.
 
     Args:
-        position: which call it happens at, counted from 0.
-        stops: whether the agent answers with what it has instead of making that call; otherwise the call goes wrong.
-        seed: what goes wrong with it.
+        kind: the agent answers "early" with what it has instead of making a call, gets a call "wrong", or makes every call
+            and then answers with the output of the one before the last ("stale").
+        position: which call it happens at, counted from 0; the number of calls for a stale answer.
+        seed: what goes wrong with a call.
     """
 
+    kind: Literal["early", "wrong", "stale"]
     position: int
-    stops: bool
     seed: int
 
 
-Slips = Literal["any", "early", "wrong"]
-"""Which mistakes a careless demonstration makes: it answers too early, gets a call wrong, or either, half and half."""
+Slips = Literal["any", "early", "wrong", "stale"]
+"""Which mistakes a careless demonstration makes; "any" is early or wrong, half and half."""
 
 
 def draw_slip(calls: int, rng: random.Random, slips: Slips = "any") -> Slip:
     """A slip in a demonstration of so many calls."""
-    stops = rng.random() < 0.5 if slips == "any" else slips == "early"
-    return Slip(rng.randrange(1, calls) if stops else rng.randrange(calls), stops, rng.getrandbits(32))
+    kind: Literal["early", "wrong", "stale"] = ("early" if rng.random() < 0.5 else "wrong") if slips == "any" else slips
+    if kind == "stale":
+        return Slip(kind, calls, 0)
+    return Slip(kind, rng.randrange(1, calls) if kind == "early" else rng.randrange(calls), rng.getrandbits(32))
 
 
 class Demonstrator:
@@ -86,12 +89,15 @@ class Demonstrator:
     def __call__(self, conversation: list[Message]) -> Message:
         """The next assistant message: one call, or the answer."""
         slip = self._slip
-        if slip is not None and slip.stops and slip.position == self._made:
+        if slip is not None and slip.kind == "early" and slip.position == self._made:
             return {"role": "assistant", "content": conversation[-1]["content"]}
         try:
             call = self._script.send(conversation[-1]["content"]) if self._made else next(self._script)
         except StopIteration as end:
-            return {"role": "assistant", "content": end.value}
+            answer = end.value
+            if slip is not None and slip.kind == "stale":
+                answer = [message["content"] for message in conversation if message["role"] == "tool"][-2]
+            return {"role": "assistant", "content": answer}
         if slip is not None and slip.position == self._made:
             call = wrong_call(call, self._tables, random.Random(slip.seed), last=self._made == self._last)
         self._made += 1

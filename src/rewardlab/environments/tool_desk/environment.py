@@ -40,7 +40,7 @@ class ToolDesk(ToolEnvironment):
         size: rows of the tables of people and items.
         noise: share of demonstrations with one deliberate mistake, in [0, 1].
         slips: which mistakes those are: `early` answers before all calls were made, `wrong` gets a call wrong, `any` is
-            either, half and half.
+            either, half and half; `stale` makes every call, and answers with the output before the last.
         max_calls: how many calls an attempt may make before it is truncated.
         show_tools: whether the policy is shown the descriptions of the tools.
 
