@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rewardlab as rl
-from rewardlab.integrations.trl import reward_functions
+from rewardlab.integrations.trl import dataset, reward_functions
 from rewardlab.integrations.trl.rewards import progress_of
 
 
@@ -98,6 +100,15 @@ def test_reference_columns_that_are_not_there_or_not_clear():
     _, function = seen_by()
     with pytest.raises(ValueError, match="solution and answer"):
         Trainer().call(function, ["a"] * 2, ["b"] * 2, answer=[1, 2], solution=[1, 2])
+
+
+def test_a_whole_task_beside_the_prompt_wins():
+    task = rl.Task(id="t", prompt=chat("a"), reference={"n": [1, None]}, metadata={"level": 2})
+    rows = dataset([task, task])
+    seen, function = seen_by()
+    columns = {name: list(rows[name]) for name in rows.column_names if name != "prompt"}
+    Trainer().call(function, list(rows["prompt"]), [say("b")] * 2, answer=[1, 1], solution=[2, 2], **columns)
+    assert [trajectory.task for trajectory in seen] == [task, task]
 
 
 def test_references_can_be_decoded_and_one_that_cannot_fails_alone():
@@ -311,3 +322,12 @@ def test_values_are_plain_floats_of_the_total():
     assert values == [1.25, 1.75]
     assert all(type(value) is float for value in values)
     assert np.isfinite(values).all()
+
+
+def test_the_door_itself_is_light():
+    code = (
+        "import sys, rewardlab as rl; rl.integrations.trl.reward_functions(rl.ExactMatch()); "
+        "print([name for name in ('torch', 'trl', 'transformers', 'datasets') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

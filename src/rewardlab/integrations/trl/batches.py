@@ -106,7 +106,7 @@ class Batch:
             for name, column in given.items()
             if name not in OWN_ARGUMENTS and isinstance(column, Sequence) and len(column) == len(prompts)
         }
-        reference = columns.find_reference(present)
+        reference = None if TASK_COLUMN in present else columns.find_reference(present)
         groups = _groups(prompts, present, columns, trainer, group_wise=group_wise)
         ids = given.get("completion_ids") or [None] * len(prompts)
         environments = given.get("environments") or [None] * len(prompts)
