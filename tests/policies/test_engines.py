@@ -287,3 +287,24 @@ def test_room_grows_while_a_long_action_is_drawn():
     completion = engine.generate([Request(ids=[1, 2, 3])], Sampling(max_new_tokens=400))[0]
     assert len(completion.ids) == 400
     np.testing.assert_allclose(completion.logprobs, logprobs_by_hand(model, [1, 2, 3], completion.ids), atol=1e-4)
+
+
+@pytest.mark.parametrize("every", [2, 5, 64])
+def test_looking_less_often_changes_nothing(every):
+    """How it runs on a GPU: rows that have ended are computed on for a while, and what they draw then is dropped."""
+    model = make_model("llama")
+    seldom, often = (BatchedEngine(model, [3, 9, 20, 31], check_every=steps) for steps in (every, 1))
+    sampling = Sampling(max_new_tokens=19)
+    contexts = prompts(6, 11, 3, 20, 6, 9)
+    for turn in range(3):
+        requests = [
+            Request(ids=ids, seed=row, conversation=row, max_new_tokens=None if row else 3)
+            for row, ids in enumerate(contexts)
+        ]
+        found, expected = seldom.generate(requests, sampling), often.generate(requests, sampling)
+        for left, right in zip(found, expected, strict=True):
+            assert (left.ids, left.stopped) == (right.ids, right.stopped)
+            np.testing.assert_allclose(left.logprobs, right.logprobs, atol=1e-4)
+        contexts = [ids + completion.ids + [turn, 7] for ids, completion in zip(contexts, found, strict=True)]
+    with pytest.raises(ValueError, match="check_every must be at least 1, got 0"):
+        BatchedEngine(model, [], check_every=0)

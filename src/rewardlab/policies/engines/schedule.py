@@ -17,7 +17,6 @@ from rewardlab.policies.engines.sampling import draw, uniforms
 from rewardlab.policies.engines.store import Span
 
 _SHORTEST_SHARED = 16
-_CUDA_STEPS_BETWEEN_CHECKS = 8
 _COLUMNS_AHEAD = 128
 
 
@@ -39,6 +38,7 @@ class Call:
         stop: ids of the stop tokens.
         device: where the model is.
         prefill_tokens: how many prompt tokens are read in one pass.
+        check_every: after how many steps to look which rows have ended.
     """
 
     def __init__(
@@ -52,10 +52,11 @@ class Call:
         stop: frozenset[int],
         device: torch.device,
         prefill_tokens: int,
+        check_every: int,
     ) -> None:
         self.forward, self.store, self.kept = forward, forward.store, kept
         self.requests, self.limits, self.sampling = requests, limits, sampling
-        self.stop, self.device, self.prefill_tokens = stop, device, prefill_tokens
+        self.stop, self.device, self.prefill_tokens, self.check_every = stop, device, prefill_tokens, check_every
         self.ids = [list(map(int, request.ids)) for request in requests]
         self.count = len(requests)
 
@@ -218,7 +219,7 @@ class Call:
         final[active] = np.arange(self.count)
         stop = np.array(sorted(self.stop), dtype=np.int64)
         keeps = [request.conversation is not None for request in self.requests]
-        every = 1 if device.type == "cpu" else _CUDA_STEPS_BETWEEN_CHECKS
+        every = self.check_every
         checked = 0
         for step in range(most):
             chosen, logprob = draw(logits, self.sampling, chances[step][row])
