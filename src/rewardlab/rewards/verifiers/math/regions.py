@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from rewardlab.rewards.verifiers.math.evaluation import Evaluator
+from rewardlab.rewards.verifiers.math.evaluation import evaluate
 from rewardlab.rewards.verifiers.math.forms import Answer, Relation, Scalar, Sequence, Union
 from rewardlab.rewards.verifiers.math.polynomials import TooHard
 from rewardlab.rewards.verifiers.math.trees import negated
@@ -107,6 +107,8 @@ def _merged(parts: list[Answer]) -> list[_Span] | None:
     merged: list[_Span] = []
     for span in sorted(spans):
         last = merged[-1] if merged else None
+        if last and _near(span.low, last.high) and not (_is_exact(span.low) and _is_exact(last.high)):
+            return None  # whether they touch is not certain
         if last and (span.low < last.high or (span.low == last.high and not (span.low_open and last.high_open))):
             high, high_open = max((last.high, not last.high_open), (span.high, not span.high_open))
             merged[-1] = _Span(last.low, last.low_open, high, not high_open)
@@ -125,15 +127,16 @@ def _end(answer: Answer) -> float | Fraction | None:
     if answer.tree == negated(("const", "oo")):
         return -math.inf
     try:
-        value = Evaluator().value(answer.tree)
+        value, _ = evaluate(answer.tree)
     except TooHard:
         return None
     return value if isinstance(value, float) and math.isfinite(value) and answer.tree[0] != "sym" else None
 
 
-def _alike(one: _Span, other: _Span) -> bool:
-    def near(a: float | Fraction, b: float | Fraction) -> bool:
-        return a == b or abs(float(a) - float(b)) <= 1e-9 * max(abs(float(a)), abs(float(b)), 1e-9)
+def _near(one: float | Fraction, other: float | Fraction) -> bool:
+    return one == other or abs(float(one) - float(other)) <= 1e-9 * max(abs(float(one)), abs(float(other)), 1e-9)
 
+
+def _alike(one: _Span, other: _Span) -> bool:
     same_ends = (one.low_open, one.high_open) == (other.low_open, other.high_open)
-    return same_ends and near(one.low, other.low) and near(one.high, other.high)
+    return same_ends and _near(one.low, other.low) and _near(one.high, other.high)
