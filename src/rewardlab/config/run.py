@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rewardlab.config.model import Spec, TrainConfig
 from rewardlab.config.names import POLICIES
 from rewardlab.config.options import build, check_options
@@ -56,6 +54,8 @@ class RunOutcome:
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
+
+        from rewardlab.training.report import share_interval
 
         grid = Table(title=f"Held-out tasks ({self.tasks})", title_justify="left")
         for column in ("", "step", "success", "95% interval", "mean reward"):
@@ -229,21 +229,6 @@ def environment_factory(spec: Spec) -> Callable[[], Any]:
     target, options = ENVIRONMENTS.target(spec, path=("environment",))
     checked = check_options(target, options, kind=f"environment {_name(spec)!r}", path=("environment",))
     return functools.partial(target, **checked)
-
-
-def share_interval(share: float, count: int) -> tuple[float, float]:
-    """95% interval of a share of independent successes (Wilson 1927, score interval without correction).
-
-    Args:
-        share: successes over tries, in [0, 1].
-        count: tries; with none the interval is all of [0, 1].
-    """
-    if not count or not np.isfinite(share):
-        return 0.0, 1.0
-    z = 1.959963984540054
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
 
 
 def _plain(value: Any) -> Any:
