@@ -52,7 +52,7 @@ def rescore(
     """Score stored trajectories under two rewards and compare what comes out.
 
     Args:
-        trajectories: whatever `read_trajectories` reads; read one by one (of each, some 400 bytes are kept).
+        trajectories: whatever `read_trajectories` reads; read one by one (of each, some 500 bytes are kept).
         old: the reward so far (or its spec, or the file of it); the `Scores` it gave, in the order of the trajectories; a
             file of scores that `score` wrote; "recorded" for the rewards in the trajectories; or "recorded:NAME" for one of
             those that another tool recorded by name (`info["rewards"]`).
