@@ -7,6 +7,7 @@ that only add to a wall which already stands; these say whether they worked.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import platform
 import sys
@@ -18,7 +19,8 @@ NEW_PIDS = 0x20000000
 BIND, MOVE, RECURSIVE, PRIVATE = 0x1000, 0x2000, 0x4000, 0x40000
 NO_SETUID, NO_DEVICES = 0x2, 0x4
 
-_SET_DEATH_SIGNAL, _SET_DUMPABLE, _SET_FILTER, _DROP_BOUNDING, _SET_SUBREAPER, _NO_NEW_PRIVILEGES = 1, 4, 22, 24, 36, 38
+_SET_DEATH_SIGNAL, _SET_DUMPABLE, _SET_FILTER, _SET_SUBREAPER, _NO_NEW_PRIVILEGES = 1, 4, 22, 36, 38
+_READ_BOUNDING, _DROP_BOUNDING = 23, 24
 
 LINUX = sys.platform == "linux"
 _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
@@ -115,15 +117,27 @@ def die_with_parent(signal_number: int) -> None:
 
 
 def drop_capabilities() -> None:
-    """Give up every capability for good: the bounding set, then all held ones, and no new ones through setuid files."""
+    """Give up every capability for good: all that are held, those that could come back, and what setuid files would give."""
     if _libc is None:
         return
-    for capability in range(64):
+    for capability in _bounding_set():
         if _prctl(_DROP_BOUNDING, capability):
-            break  # past the last one, or no right to drop from the bounding set; the next lines do not depend on it
+            break  # no right to change the set: then there is none to gain from it either, with the next line
     _prctl(_NO_NEW_PRIVILEGES, 1)
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+
+
+@functools.cache
+def _bounding_set() -> tuple[int, ...]:
+    """The capabilities that this process could ever get; asked once, before any fork."""
+    return tuple(capability for capability in range(64) if _prctl(_READ_BOUNDING, capability) == 1)
+
+
+def prepare() -> None:
+    """Work out, before the forks, what each of them would have to work out again."""
+    _bounding_set()
+    _filter_program()
 
 
 class _Instruction(ctypes.Structure):
@@ -140,9 +154,18 @@ def filter_system_calls() -> bool:
     Returns:
         False where the processor is one that the table does not know, or the kernel has no filters.
     """
+    program = _filter_program()
+    if program is None:
+        return False
+    _prctl(_NO_NEW_PRIVILEGES, 1)
+    return _prctl(_SET_FILTER, 2, ctypes.addressof(program)) == 0
+
+
+@functools.cache
+def _filter_program() -> _Filter | None:
     known = _ARCHITECTURES.get(platform.machine())
     if not LINUX or known is None:
-        return False
+        return None
     column, architecture = known
     load, equal, above, answer = 0x20, 0x15, 0x35, 0x06
     allow, kill, refuse = 0x7FFF0000, 0x80000000, 0x00050000
@@ -161,6 +184,4 @@ def filter_system_calls() -> bool:
         lines += [(equal, 0, 1, family), (answer, 0, 0, allow)]
     lines.append((answer, 0, 0, refuse | _NO_FAMILY))
     table = (_Instruction * len(lines))(*(_Instruction(*line) for line in lines))
-    program = _Filter(len(lines), table)
-    _prctl(_NO_NEW_PRIVILEGES, 1)
-    return _prctl(_SET_FILTER, 2, ctypes.addressof(program)) == 0
+    return _Filter(len(lines), table)

@@ -99,6 +99,7 @@ def main() -> int:
     site.setquit()  # `exit` and `quit`, which programs expect, and which starting without site-packages leaves out
     configuration = Configuration(**settings["watcher"])
     write_frame(replies, {"ready": True, "uid": os.getuid(), "python": sys.version.split()[0]})
+    kernel.prepare()
     gc.collect()
     gc.disable()
     gc.freeze()  # a collection in a child would copy every page of ours
