@@ -175,9 +175,7 @@ def test_the_headline_has_success_with_intervals_counts_and_reasons(tmp_path) ->
     assert "25.0% → 75.0%" in text
     assert f"[{low:.0%}, {high:.0%}] → " in text
     assert "30 scored, 0 abstained, 10 failed over 10 steps" in text
-    assert "<td>failed</td><td>10</td><td>calls: the judge is away" in text.replace(
-        "failed</td><td>10</td><td>the", "failed</td><td>10</td><td>calls: the"
-    )
+    assert "<td>failed</td><td>10</td><td>the judge is away</td>" in text
     assert (
         text.index("could not be scored") < text.index("best (newest step of training)") < text.index("worst (newest")
     )
@@ -294,8 +292,8 @@ def test_the_interval_of_a_share_is_wilsons() -> None:
     assert (low, high) == pytest.approx((0.045587, 0.699358), abs=1e-6)
     assert share_interval(0.0, 0) == (0.0, 1.0)
     assert share_interval(0.0, 10)[0] == 0.0
-    assert share_interval(1.0, 10)[1] == 1.0
+    assert share_interval(1.0, 10)[1] == pytest.approx(1.0)
 
 
 def test_ticks_of_a_share_are_in_percent() -> None:
-    assert "50%" in report_plots.plot([0, 1], [0.0, 1.0], percent=True, bottom=0.0, top=1.0).replace("\\", "")
+    assert ">40%</text>" in report_plots.plot([0, 1], [0.0, 1.0], percent=True, bottom=0.0, top=1.0)
