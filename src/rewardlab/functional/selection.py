@@ -70,7 +70,7 @@ def excess_supply(weights: Tensor, sources: Tensor) -> tuple[int, float]:
         return -1, 0.0
     known, dense = sources.unique(return_inverse=True)
     kept = torch.zeros(known.numel(), dtype=torch.float64).index_add_(0, dense, weights.double())
-    share = (kept / total) / (torch.bincount(dense, minlength=known.numel()) / sources.numel())
+    share = (kept / total) / (torch.bincount(dense, minlength=known.numel()).double() / sources.numel())
     largest = int(share.argmax())
     return int(known[largest]), float(share[largest])
 

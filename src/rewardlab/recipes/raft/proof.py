@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,10 +28,14 @@ from rewardlab.training.loop import train
 from rewardlab.training.objectives.policy_gradient import GRPO
 from rewardlab.types import Trajectory
 
-STAGES, SAMPLES = 12, 512
+STAGES, SAMPLES, START_STEPS = 12, 512, 120
 SAMPLING = Sampling(temperature=1.0, max_new_tokens=LENGTH + 1)
-LEARNING_RATES = {"raft": 1e-3, "grpo": 1e-3}
-"""The best of {3e-4, 1e-3, 3e-3} for each method on seeds 100 to 102."""
+LEARNING_RATES = {"k=8 local": 1e-3, "k=2 local": 3e-3, "k=8 global": 1e-3, "grpo": 3e-3}
+"""The best of {3e-4, 1e-3, 3e-3} for each arm on the tuning seed 100."""
+
+KL_WEIGHTS = (0.0, 0.1, 0.5)
+JUNK_RATE = 0.1
+"""How often the corpus of the exploit's replica has junk in the place of a token."""
 
 
 @dataclass(kw_only=True)
@@ -54,14 +58,15 @@ class Arms:
         world: prompts and the supervised policy.
         stages: stages, or steps, of each arm.
         samples: answers in each.
-        learning_rates: by method.
+        learning_rates: by arm.
+        start_steps: supervised steps of the starting policy.
     """
 
     world: World
     stages: int = STAGES
     samples: int = SAMPLES
     learning_rates: Mapping[str, float] = None  # type: ignore[assignment]  # the module's when not given
-    start_steps: int = 250
+    start_steps: int = START_STEPS
 
     def __post_init__(self) -> None:
         self.learning_rates = self.learning_rates or LEARNING_RATES
@@ -69,30 +74,29 @@ class Arms:
 
     def supervised(self) -> Measured:
         """No training."""
-        return self.measure(self._sampler())
+        return self.measure(self._sampler(0.0))
 
     def raft(
         self,
         k: int,
-        select: Any = "local",
+        select: Literal["local", "global"] = "local",
         reward: Any = target_reward,
         filters: Sequence[Callable[[Trajectory], bool]] = (),
     ) -> Measured:
         """RAFT with so many answers to each prompt."""
-        sampler = self._sampler()
+        sampler = self._sampler(self.learning_rates[f"k={k} {select}"])
         stages = RaftStages(
             sampler=sampler, reward=reward, k=k, batch=self.samples // k, select=select, filters=filters,
-            seed=self.world.seed,
+            measure_kl=False, seed=self.world.seed,
         )  # fmt: skip
         reports = stages.run(self.world.train, self.stages)
         return self.measure(sampler, [report.reward for report in reports])
 
     def grpo(self, kl_coefficient: float) -> Measured:
         """GRPO on as many samples, in groups of 8."""
-        sampler = self._sampler()
-        objective = GRPO(
-            learning_rate=self.learning_rates["grpo"], kl_coefficient=kl_coefficient, epochs=1, mini_batches=8
-        )
+        rate = self.learning_rates["grpo"]
+        sampler = self._sampler(rate)
+        objective = GRPO(learning_rate=rate, kl_coefficient=kl_coefficient, epochs=1, mini_batches=8)
         result = train(
             sampler.policy, SingleTurn, target_reward, self.world.train, objective=objective, steps=self.stages,
             tasks_per_step=self.samples // 8, group_size=8, sampling=SAMPLING, seed=self.world.seed, trackers=(),
@@ -117,8 +121,107 @@ class Arms:
             curve=[*curve, float(values.mean())],
         )
 
-    def _sampler(self) -> PolicySampler:
+    def _sampler(self, learning_rate: float) -> PolicySampler:
         policy = LanguageModelPolicy(copy.deepcopy(self.start.model), self.start.tokenizer, tool_syntax="none")
-        return PolicySampler(
-            policy=policy, sampling=SAMPLING, learning_rate=self.learning_rates["raft"], epochs=4, batch_size=16
+        return PolicySampler(policy=policy, sampling=SAMPLING, learning_rate=learning_rate, epochs=4, batch_size=16)
+
+
+CLAIMS = (
+    Claim(
+        name="past_start",
+        statement="RAFT k=8 reaches 2 more than the supervised policy",
+        margin=2.0,
+        unit="mean reward on held-out prompts",
+    ),
+    Claim(
+        name="past_best_of_8",
+        statement="RAFT k=8 reaches 0.5 more than the best of 8 of the supervised policy",
+        margin=0.5,
+        unit="mean reward on held-out prompts",
+    ),
+    Claim(name="k", statement="k=8 reaches more than k=2 on as many samples", unit="mean reward on held-out prompts"),
+    Claim(
+        name="local",
+        statement="ranking by prompt reaches at least as much as ranking over the pool",
+        unit="mean reward on held-out prompts",
+    ),
+    Claim(
+        name="hacked",
+        statement="a reward blind to junk makes junk common; a filter stops it",
+        margin=0.1,
+        unit="share of junk without the filter, and with it",
+    ),
+    Claim(
+        name="filtered",
+        statement="true reward is no lower with the filter than without",
+        unit="mean true reward with the filter, and without",
+    ),
+    Claim(
+        name="hacked_diversity",
+        statement="answers are more varied with the filter than without",
+        gated=False,
+        unit="different bigrams of an answer",
+    ),
+    Claim(
+        name="steady",
+        statement="the mean reward rises in at least 10 of 12 stages",
+        margin=-0.5,
+        gated=False,
+        unit="stages",
+    ),
+    *(
+        Claim(
+            name=f"grpo_kl_{weight:g}",
+            statement=f"RAFT k=8 against GRPO with KL weight {weight:g}: reward",
+            gated=False,
+            unit="mean reward on held-out prompts",
         )
+        for weight in KL_WEIGHTS
+    ),
+    *(
+        Claim(
+            name=f"grpo_kl_{weight:g}_divergence",
+            statement=f"RAFT k=8 against GRPO with KL weight {weight:g}: KL to the start, in nats",
+            gated=False,
+            unit="nats per answer",
+        )
+        for weight in KL_WEIGHTS
+    ),
+)
+
+
+def proof(
+    seed: int, *, stages: int = STAGES, samples: int = SAMPLES, start_steps: int = START_STEPS
+) -> dict[str, Outcome]:
+    """All arms of one seed; the options are for tests of the plumbing."""
+    torch.set_num_threads(1)
+    arms = Arms(world=World(seed=seed), stages=stages, samples=samples, start_steps=start_steps)
+    start, raft = arms.supervised(), arms.raft(8)
+    rises = int((np.diff(raft.curve) >= 0).sum())
+    outcomes = {
+        "past_start": Outcome(method=raft.reward, baseline=start.reward),
+        "past_best_of_8": Outcome(method=raft.reward, baseline=start.best_of_8),
+        "k": Outcome(method=raft.reward, baseline=arms.raft(2).reward),
+        "local": Outcome(method=raft.reward, baseline=arms.raft(8, "global").reward),
+        "steady": Outcome(method=12 * rises / stages, baseline=10),
+    }
+    for weight in KL_WEIGHTS:
+        grpo = arms.grpo(weight)
+        outcomes[f"grpo_kl_{weight:g}"] = Outcome(method=raft.reward, baseline=grpo.reward)
+        outcomes[f"grpo_kl_{weight:g}_divergence"] = Outcome(method=raft.kl, baseline=grpo.kl)
+    tempted = Arms(world=World(seed=seed, junk=JUNK_RATE), stages=stages, samples=samples, start_steps=start_steps)
+    hacked = tempted.raft(8, reward=blind_reward)
+    filtered = tempted.raft(8, reward=blind_reward, filters=[no_junk])
+    outcomes["hacked"] = Outcome(method=hacked.junk, baseline=filtered.junk)
+    outcomes["filtered"] = Outcome(method=filtered.reward, baseline=hacked.reward)
+    outcomes["hacked_diversity"] = Outcome(method=filtered.distinct, baseline=hacked.distinct)
+    return outcomes
+
+
+RECIPE = Recipe(
+    title="RAFT",
+    source="Dong et al. 2023, RAFT: Reward rAnked FineTuning for Generative Foundation Model Alignment (arXiv 2304.06767)",
+    claims=CLAIMS,
+    proof=proof,
+    minutes=2.0,
+)

@@ -105,6 +105,7 @@ class RaftStages:
         kl_coefficient: answers are ranked by `reward - kl_coefficient * log(policy / starting policy)`.
         filters: functions of a trajectory; an answer that one of them refuses ranks below all others and is never kept.
         clean: function from the sampled text to the text that is scored and imitated (single answers of a `PolicySampler`).
+        measure_kl: whether reports hold the divergence from the starting policy, which costs two passes over the samples.
         buffer: kept answers of so many earlier stages are imitated again.
         incomplete: prompts with fewer than k answers are used as they are ("keep"), or left out ("skip").
         exhausted: when all prompts were used, begin another pass ("cycle"), or "stop".
@@ -126,6 +127,7 @@ class RaftStages:
     kl_coefficient: float = 0.0
     filters: Sequence[Callable[[Trajectory], bool]] = ()
     clean: Callable[[str], str] | None = None
+    measure_kl: bool = True
     buffer: int = 0
     incomplete: Literal["keep", "skip"] = "keep"
     exhausted: Literal["cycle", "stop"] = "cycle"
@@ -375,7 +377,7 @@ class RaftStages:
         written = [_written(one) for one in samples]
         report.distinct = distinct_ngrams(written, 2)
         report.length = float(np.mean([len(one) for one in written])) if written else math.nan
-        if samples and hasattr(self.sampler, "log_probabilities"):
+        if samples and self.measure_kl and hasattr(self.sampler, "log_probabilities"):
             ratios, reference = self._log_ratios(samples)
             report.kl = float(ratios.mean())
             report.perplexity = float(np.exp(-reference.sum() / max(1, sum(map(_count, samples)))))

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rewardlab.recipes.pieces import piece_policy
-from rewardlab.policies.language_model import LanguageModelPolicy
 from rewardlab.environments.single_turn import SingleTurn
+from rewardlab.policies.language_model import LanguageModelPolicy
+from rewardlab.recipes.pieces import piece_policy
 from rewardlab.rewards.functions import reward
 from rewardlab.training.warm_start import WarmStart
 from rewardlab.types import Task, Trajectory
