@@ -124,3 +124,11 @@ def test_equality_looks_into_arrays() -> None:
 
     assert build(1.0) == build(1.0)
     assert build(1.0) != build(2.0)
+
+
+def test_tasks_compare_by_content_even_where_it_holds_arrays_or_nan() -> None:
+    def task(last: float) -> rl.Task:
+        return rl.Task(id="t", reference={"x": np.array([1.0, last])}, metadata={"y": float("nan")})
+
+    assert task(2.0) == task(2.0)
+    assert task(2.0) != task(3.0)

@@ -29,7 +29,7 @@ class Status(IntEnum):
     FAILED = 2
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Task:
     """One thing that an agent is asked to do.
 
@@ -58,6 +58,11 @@ class Task:
         if self.prompt is not None:
             for position, message in enumerate(self.prompt):
                 check_message(message, where=f"prompt[{position}] of task {self.id!r}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Task):
+            return NotImplemented
+        return all(_same(getattr(self, name), getattr(other, name)) for name in self.__slots__)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -463,7 +468,7 @@ class Scores:
 
 def check_message(message: object, *, where: str) -> None:
     """Raise a ValueError that says what is wrong with a chat message and where it stands."""
-    if not isinstance(message, Mapping):
+    if type(message) is not dict and not isinstance(message, Mapping):  # the first test is the quick one
         raise ValueError(f"{where} must be a chat message (a dict with role and content), got {message!r:.80}")
     role = message.get("role")
     if role not in ROLES:
@@ -532,7 +537,7 @@ def _same(left: Any, right: Any) -> bool:
             return False
         if left.dtype != right.dtype or left.shape != right.shape:
             return False
-        return bool(np.array_equal(left, right, equal_nan=left.dtype.kind in "fc"))
+        return bool(np.array_equal(left, right, equal_nan=left.dtype.kind in "fcmM"))
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
     if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
