@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
 
 from rewardlab.cli import COMMANDS, app
 
+ROOT = Path(__file__).parent.parent.parent
 HEAVY = ("torch", "transformers", "tokenizers", "accelerate", "peft", "pyarrow", "matplotlib", "datasets")
 
 
@@ -46,11 +49,19 @@ def test_every_command_shows_its_examples_each_on_a_line_of_its_own(run, module)
     assert "--json" in shown.out
 
 
-@pytest.mark.parametrize(
-    "line", [line for module in COMMANDS for line, _ in module.EXAMPLES if line.startswith("rewardlab")]
-)
+EXAMPLES = [line for module in COMMANDS for line, _ in module.EXAMPLES]
+PAGES = [page for name in ("cli", "configuration", "index") for page in (ROOT / "docs" / f"{name}.md",)]
+IN_PAGES = [
+    line
+    for page in PAGES
+    for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    for line in block.splitlines()
+]
+
+
+@pytest.mark.parametrize("line", [line for line in [*EXAMPLES, *IN_PAGES] if line.startswith("rewardlab")])
 def test_the_examples_have_the_options_that_the_commands_take(line) -> None:
-    words = shlex.split(line.partition(">")[0])
+    words = shlex.split(re.split(r" > |  +#", line)[0])
     command = typer.main.get_command(app).commands[words[1]]
     command.make_context(words[1], words[2:])  # raises where an option is unknown or an argument missing
 
@@ -68,3 +79,11 @@ def test_without_arguments_help_is_shown_and_an_unknown_command_is_wrong_input(r
     assert unknown.status == 2
     assert "train" in unknown.err
     assert run("score", "--rewad", "x").status == 2
+
+
+def test_every_command_has_a_section_in_the_documentation_with_all_its_options() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for module in COMMANDS:
+        assert f"\n## {module.NAME}\n" in page
+    for line in EXAMPLES:
+        assert line.partition(" --")[0].partition(" -o")[0] in page

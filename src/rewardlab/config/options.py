@@ -255,16 +255,14 @@ def _described(target: Callable[..., Any]) -> dict[str, str]:
         lines = (inspect.cleandoc(owner.__doc__) if owner.__doc__ else "").splitlines()
         if "Args:" not in lines:
             continue
-        name = None
+        names: list[str] = []
         for line in lines[lines.index("Args:") + 1 :]:
             if line and not line.startswith(" "):
                 break
             if line.startswith("    ") and not line.startswith("     ") and ":" in line:
-                name, _, text = line.strip().partition(": ")
-                if name in found:
-                    name = None
-                else:
-                    found[name] = text
-            elif name is not None and line.strip():
-                found[name] += " " + line.strip()
+                head, _, text = line.strip().partition(": ")
+                names = [name for name in head.split(", ") if name not in found]  # "low, high: limits of ..."
+                found |= dict.fromkeys(names, text)
+            elif line.strip():
+                found |= {name: f"{found[name]} {line.strip()}" for name in names}
     return found
