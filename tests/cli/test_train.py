@@ -95,6 +95,7 @@ def test_errors_that_arise_while_seats_are_built_name_the_line_too(run, here) ->
         ("level: small", "level: small, noise: 7", 4, "noise must be a share in [0, 1], got 7"),
         ("objective: grpo", "objective: {type: grpo, epochs: 0}", 8, "objective 'grpo': "),
         ("environment: {type: tool_desk, level: small}", "environment: single_turn", 5, "brings no tasks of its own"),
+        ("policy: {type: tiny", "policy: {type: pretrained, name: no/such/model} #", 3, "policy 'pretrained': "),
     ):
         (here / "wrong.yaml").write_text(config.replace(old, new))
         done = run("train", "wrong.yaml", "-o", "runs/wrong")

@@ -123,6 +123,11 @@ WRONG = {
     "groups of one": ("group_size: 4", "group_size: 1", 14, "credit 'group' compares attempts at the same task"),
     "too few tasks": ("train: 40", "train: 10", 11, "warm_start.demonstrations is 20, but there are only 10 training"),
     "no file of tasks": ("train: 40", "file: nowhere.jsonl", 5, "there is no file 'nowhere.jsonl'"),
+    "true for a number": ("seed: 0", "seed: true", 2, "'seed' must be a whole number, got True"),
+    "true for a fraction": ("every: 2", "success_at: yes", 19, "'evaluation.success_at' must be a number, got True"),
+    "a number as a key": ("seed: 0", "1: 0", 2, "the configuration has the key 1, which is no text"),
+    "a list of an option": ("level: small", "kinds: 3", 4, "'kinds' must be a list, such as [a, b], got 3"),
+    "no file of a reward": ("reward: tool_desk_success}", "reward: gone.yaml}", 19, "there is no file 'gone.yaml'"),
     "missing key": (
         "environment: {type: tool_desk, level: small}\n",
         "",
@@ -165,6 +170,16 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, got) -> None:
 def test_a_file_that_is_no_yaml_is_refused_with_the_line(tmp_path) -> None:
     with pytest.raises(YAMLError, match=r"config.yaml:3: not valid YAML"):
         load_config(written(tmp_path, "seed: 0\npolicy: {type: tiny\ntasks: }\n"))
+
+
+def test_an_alias_inside_of_itself_is_refused(tmp_path) -> None:
+    with pytest.raises(YAMLError, match=r"config\.yaml: an alias"):
+        load_config(written(tmp_path, "seed: &again [*again]\n"))
+
+
+def test_a_folder_is_refused(tmp_path) -> None:
+    with pytest.raises(IsADirectoryError, match="is a folder; give the YAML file in it"):
+        load_config(tmp_path)
 
 
 def test_a_missing_file_is_named_with_the_nearest_one(tmp_path) -> None:

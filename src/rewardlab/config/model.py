@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from rewardlab.registry import SpecError
 
@@ -17,6 +18,15 @@ class Section(BaseModel):
     """A part of a configuration: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        hint = cls.model_fields[info.field_name or ""].annotation
+        kinds = {hint, *get_args(hint)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise PydanticCustomError("int_type" if int in kinds else "float_type", "true and false are no numbers")
+        return value
 
     def plain(self) -> dict[str, Any]:
         """Every key as plain values, without those that are null by default."""
@@ -209,7 +219,7 @@ class TrainConfig(Section):
         if isinstance(spec, str):
             try:
                 return load_reward(spec)
-            except SpecError as error:
+            except (SpecError, FileNotFoundError) as error:
                 raise SpecError(str(error), path) from error
         return from_spec(spec, path=path)
 

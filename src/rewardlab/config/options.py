@@ -117,6 +117,8 @@ def first_error(
     if details["type"] == "missing":
         inside = f" under {_dotted(where[:-1])!r}" if where[:-1] else ""
         return SpecError(f"{kind} needs the key {str(where[-1])!r}{inside}", (*path, *where[:-1]))
+    if details["type"] == "invalid_key":
+        return SpecError(f"{kind} has the key {where[-1]}, which is no text; keys are names", (*path, *where[:-1]))
     # pydantic puts the branches of a union behind the key: only what the data holds is a key
     keys, value = _followed(data, where)
     same = [entry for entry in error.errors() if _followed(data, entry["loc"])[0] == keys]
@@ -160,7 +162,7 @@ def _expected(details: Any) -> str:
     if code == "literal_error":
         return str(context["expected"]).replace("'", "").replace(" or ", ", ").join(("one of ", ""))
     if code == "is_instance_of":
-        return f"a {context['class']}"
+        return _EXPECTED.get(context["class"].lower(), f"a {context['class']}")
     family = code.partition("_")[0]
     return _EXPECTED.get(family, details["msg"][:1].lower() + details["msg"][1:])
 

@@ -110,12 +110,7 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
     except (TypeError, ValueError) as error:
         raise SpecError(f"environment {_name(config.environment)!r}: {error}", ("environment",)) from error
     train_tasks, test_tasks = _tasks(config, world)
-    policy = build(
-        POLICIES,
-        config.policy,
-        path=("policy",),
-        given={"corpus": _corpus(world, train_tasks, config.seed), "seed": config.seed, "device": config.device},
-    )
+    policy = _policy(config, world, train_tasks)
     sampling = Sampling(**check_options(Sampling, config.sampling, kind="sampling", path=("sampling",)))
     held_out = config.evaluation
     evaluation = None
@@ -238,6 +233,14 @@ def _plain(value: Any) -> Any:
 
 def _shown(value: float | None, form: str) -> str:
     return "-" if value is None or not math.isfinite(value) else format(value, form)
+
+
+def _policy(config: TrainConfig, world: Any, tasks: Sequence[Task]) -> Any:
+    given = {"corpus": _corpus(world, tasks, config.seed), "seed": config.seed, "device": config.device}
+    try:
+        return build(POLICIES, config.policy, path=("policy",), given=given)
+    except OSError as error:  # what transformers raises where there is no such model
+        raise SpecError(f"policy {_name(config.policy)!r}: {error}", ("policy",)) from error
 
 
 def _prepare(threads: int | None, progress_bar: bool) -> None:
