@@ -127,7 +127,9 @@ def main() -> None:
     math_verify.verify(math_verify.parse("$1$"), math_verify.parse("$1$"))
     simplify(sin(Symbol("x")) ** 2 + cos(Symbol("x")) ** 2)  # what sympy imports on first use is imported here
     start = fresh()
-    print("| pairs | count | rewardlab, pairs/CPU-s | Math-Verify, pairs/CPU-s | ratio (range) | agree, ours | theirs |")
+    print(
+        "| pairs | count | rewardlab, pairs/CPU-s | Math-Verify, pairs/CPU-s | ratio (range) | agree, ours | theirs |"
+    )
     print("|---|---|---|---|---|---|---|")
     latex = None
     for pairs in subjects(options.data):
