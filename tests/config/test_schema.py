@@ -15,8 +15,7 @@ PACKAGE = ROOT / "src" / "rewardlab"
 CONFIGURATIONS = [
     *(path for path in (ROOT / "examples").glob("*.yaml") if "environment" in read_yaml(path).data),
     PACKAGE / "templates" / "agent" / "config.yaml",
-    *PACKAGE.glob("recipes/**/*scale*.yaml"),
-    *PACKAGE.glob("recipes/scale/*.yaml"),
+    *sorted({*PACKAGE.glob("recipes/**/*scale*.yaml"), *PACKAGE.glob("recipes/scale/*.yaml")}),
 ]
 REWARDS = [PACKAGE / "templates" / "score" / "reward.yaml"]
 
