@@ -347,7 +347,7 @@ def _field_checks(owner: type) -> dict[str, tuple[Any, Any]]:
     """A pydantic validator for each field of a reward class, made on first use."""
     from pydantic import ConfigDict, TypeAdapter
 
-    hints = typing.get_type_hints(owner)
+    hints = typing.get_type_hints(owner, include_extras=True)
     checks = {}
     for entry in fields(owner):
         hint = hints[entry.name]
