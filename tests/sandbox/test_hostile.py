@@ -39,8 +39,8 @@ def test_is_stopped_and_the_worker_lives(either, name):
     assert either.started == workers
 
 
-def test_a_flood_of_output_is_cut_and_does_not_block(either):
-    result = either.run(PRINT, limits=Limits(seconds=20, output_kb=4))
+def test_a_flood_of_output_is_cut_and_does_not_block(box):
+    result = box.run(PRINT, limits=Limits(seconds=20, output_kb=4))
     assert result.status == "ok"
     assert result.truncated
     assert result.stdout == "x" * 4096

@@ -65,7 +65,7 @@ def refuse(value):
 
 
 @given(plain)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_plain_data_comes_back_equal_and_of_the_same_type(value):
     back = decode(encode(value, refuse), refuse)
     assert back == value
@@ -73,7 +73,7 @@ def test_plain_data_comes_back_equal_and_of_the_same_type(value):
 
 
 @given(json_values)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_hostile_data_is_a_value_or_refused(data):
     def resolve(reference):
         raise ValueError("nothing was sent")

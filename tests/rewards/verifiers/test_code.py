@@ -316,11 +316,6 @@ def test_bad_options(options, message):
         CodeTests(**options)
 
 
-def test_shipped_fixtures():
-    for entry in shipped_fixtures("code_tests"):
-        check_fixtures(entry.reward, entry.fixtures).assert_ok()
-
-
 def test_fixtures_hold_without_isolation():
     for entry in shipped_fixtures("code_tests"):
         plain = dataclasses.replace(entry.reward, isolation="subprocess")
