@@ -20,8 +20,7 @@ from rewardlab.functional.selection import (
 from rewardlab.policies.engines.base import Sampling
 from rewardlab.policies.logprobs import token_logprobs
 from rewardlab.recipes.pieces import piece_policy, piece_tokenizer
-from rewardlab.recipes.raft import RECIPE, PolicySampler, RaftStages
-from rewardlab.recipes.raft.proof import proof
+from rewardlab.recipes.raft import FRONTIER, RECIPE, PolicySampler, RaftStages
 from rewardlab.recipes.raft.world import World, blind_reward, no_junk, target_reward
 from rewardlab.types import Scores, Task, Trajectory
 
@@ -393,7 +392,8 @@ def test_worlds_repeat_and_do_not_train_on_test_prompts() -> None:
     assert all(one.task in world.train for one in world.corpus(20))
 
 
-def test_the_proof_returns_every_claim() -> None:
-    outcomes = proof(100, stages=1, samples=32, start_steps=2)
-    assert set(outcomes) == {claim.name for claim in RECIPE.claims}
+@pytest.mark.parametrize("recipe", [RECIPE, FRONTIER], ids=["gated", "reported"])
+def test_the_proof_returns_every_claim(recipe: Any) -> None:
+    outcomes = recipe.proof(100, stages=1, samples=32, start_steps=2)
+    assert set(outcomes) == {claim.name for claim in recipe.claims}
     assert all(math.isfinite(entry.method) and math.isfinite(entry.baseline) for entry in outcomes.values())

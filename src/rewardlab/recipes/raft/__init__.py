@@ -6,8 +6,8 @@ plain training run, objective "raft" with credit "best" does the same inside `re
 
 from __future__ import annotations
 
-from rewardlab.recipes.raft.proof import RECIPE
+from rewardlab.recipes.raft.proof import FRONTIER, RECIPE
 from rewardlab.recipes.raft.samplers import PolicySampler, Sampler
 from rewardlab.recipes.raft.stages import RaftStages, StageReport
 
-__all__ = ["RECIPE", "PolicySampler", "RaftStages", "Sampler", "StageReport"]
+__all__ = ["FRONTIER", "RECIPE", "PolicySampler", "RaftStages", "Sampler", "StageReport"]

@@ -1,8 +1,8 @@
 """RAFT's claims: it goes past the best of k of the policy it started from, larger k helps, and so does ranking by prompt.
 
-All arms start from one supervised policy and sample 12 x 512 answers. Where the paper compares with PPO, the comparison here
-is GRPO at three weights of the divergence, reported as a frontier of reward against KL with no required winner: with an exact
-reward a tuned policy gradient may well reach more.
+All arms start from one supervised policy and sample 12 x 512 answers. Where the paper compares with PPO, here
+is GRPO at three weights of the divergence, reported as a frontier of reward against KL with no required winner: with an
+exact reward a tuned policy gradient may well reach more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LEARNING_RATES = {"k=8 local": 1e-3, "k=2 local": 3e-3, "k=8 global": 1e-3, "grp
 """The best of {3e-4, 1e-3, 3e-3} for each arm on the tuning seed 100."""
 
 KL_WEIGHTS = (0.0, 0.1, 0.5)
-JUNK_RATE = 0.1
+JUNK_RATE = 0.2
 """How often the corpus of the exploit's replica has junk in the place of a token."""
 
 
@@ -142,25 +142,8 @@ CLAIMS = (
     Claim(name="k", statement="k=8 reaches more than k=2 on as many samples", unit="mean reward on held-out prompts"),
     Claim(
         name="local",
-        statement="ranking by prompt reaches at least as much as ranking over the pool",
+        statement="ranking by prompt reaches more than ranking over the pool",
         unit="mean reward on held-out prompts",
-    ),
-    Claim(
-        name="hacked",
-        statement="a reward blind to junk makes junk common; a filter stops it",
-        margin=0.1,
-        unit="share of junk without the filter, and with it",
-    ),
-    Claim(
-        name="filtered",
-        statement="true reward is no lower with the filter than without",
-        unit="mean true reward with the filter, and without",
-    ),
-    Claim(
-        name="hacked_diversity",
-        statement="answers are more varied with the filter than without",
-        gated=False,
-        unit="different bigrams of an answer",
     ),
     Claim(
         name="steady",
@@ -169,6 +152,9 @@ CLAIMS = (
         gated=False,
         unit="stages",
     ),
+)
+
+FRONTIER_CLAIMS = (
     *(
         Claim(
             name=f"grpo_kl_{weight:g}",
@@ -181,11 +167,35 @@ CLAIMS = (
     *(
         Claim(
             name=f"grpo_kl_{weight:g}_divergence",
-            statement=f"RAFT k=8 against GRPO with KL weight {weight:g}: KL to the start, in nats",
+            statement=f"RAFT k=8 against GRPO with KL weight {weight:g}: KL to the start",
             gated=False,
             unit="nats per answer",
         )
         for weight in KL_WEIGHTS
+    ),
+    Claim(
+        name="hacked",
+        statement="a reward blind to junk makes junk more common than at the start",
+        gated=False,
+        unit="share of junk",
+    ),
+    Claim(
+        name="filtered_junk",
+        statement="without a filter there is more junk than with it",
+        gated=False,
+        unit="share of junk",
+    ),
+    Claim(
+        name="filtered_reward",
+        statement="true reward is no lower with the filter than without",
+        gated=False,
+        unit="mean true reward",
+    ),
+    Claim(
+        name="filtered_diversity",
+        statement="answers are more varied with the filter than without",
+        gated=False,
+        unit="different bigrams of an answer",
     ),
 )
 
@@ -193,18 +203,28 @@ CLAIMS = (
 def proof(
     seed: int, *, stages: int = STAGES, samples: int = SAMPLES, start_steps: int = START_STEPS
 ) -> dict[str, Outcome]:
-    """All arms of one seed; the options are for tests of the plumbing."""
+    """The gated arms of one seed; the options are for tests of the plumbing."""
     torch.set_num_threads(1)
     arms = Arms(world=World(seed=seed), stages=stages, samples=samples, start_steps=start_steps)
     start, raft = arms.supervised(), arms.raft(8)
     rises = int((np.diff(raft.curve) >= 0).sum())
-    outcomes = {
+    return {
         "past_start": Outcome(method=raft.reward, baseline=start.reward),
         "past_best_of_8": Outcome(method=raft.reward, baseline=start.best_of_8),
         "k": Outcome(method=raft.reward, baseline=arms.raft(2).reward),
         "local": Outcome(method=raft.reward, baseline=arms.raft(8, "global").reward),
         "steady": Outcome(method=12 * rises / stages, baseline=10),
     }
+
+
+def frontier(
+    seed: int, *, stages: int = STAGES, samples: int = SAMPLES, start_steps: int = START_STEPS
+) -> dict[str, Outcome]:
+    """The reported arms of one seed: GRPO at three weights of the divergence, and the replica of the exploit."""
+    torch.set_num_threads(1)
+    arms = Arms(world=World(seed=seed), stages=stages, samples=samples, start_steps=start_steps)
+    raft = arms.raft(8)
+    outcomes = {}
     for weight in KL_WEIGHTS:
         grpo = arms.grpo(weight)
         outcomes[f"grpo_kl_{weight:g}"] = Outcome(method=raft.reward, baseline=grpo.reward)
@@ -212,16 +232,23 @@ def proof(
     tempted = Arms(world=World(seed=seed, junk=JUNK_RATE), stages=stages, samples=samples, start_steps=start_steps)
     hacked = tempted.raft(8, reward=blind_reward)
     filtered = tempted.raft(8, reward=blind_reward, filters=[no_junk])
-    outcomes["hacked"] = Outcome(method=hacked.junk, baseline=filtered.junk)
-    outcomes["filtered"] = Outcome(method=filtered.reward, baseline=hacked.reward)
-    outcomes["hacked_diversity"] = Outcome(method=filtered.distinct, baseline=hacked.distinct)
-    return outcomes
+    return {
+        **outcomes,
+        "hacked": Outcome(method=hacked.junk, baseline=tempted.supervised().junk),
+        "filtered_junk": Outcome(method=hacked.junk, baseline=filtered.junk),
+        "filtered_reward": Outcome(method=filtered.reward, baseline=hacked.reward),
+        "filtered_diversity": Outcome(method=filtered.distinct, baseline=hacked.distinct),
+    }
 
 
-RECIPE = Recipe(
-    title="RAFT",
-    source="Dong et al. 2023, RAFT: Reward rAnked FineTuning for Generative Foundation Model Alignment (arXiv 2304.06767)",
-    claims=CLAIMS,
-    proof=proof,
-    minutes=2.0,
+_SOURCE = (
+    "Dong et al. 2023, RAFT: Reward rAnked FineTuning for Generative Foundation Model Alignment (arXiv 2304.06767)"
 )
+
+RECIPE = Recipe(title="RAFT", source=_SOURCE, claims=CLAIMS, proof=proof, minutes=1.0)
+"""The gated claims."""
+
+FRONTIER = Recipe(
+    title="RAFT beside GRPO, and a hacked reward", source=_SOURCE, claims=FRONTIER_CLAIMS, proof=frontier, minutes=1.0
+)
+"""What is reported and gates nothing: `rewardlab prove rewardlab.recipes.raft:FRONTIER`."""

@@ -1,8 +1,8 @@
 """RAFT, stage by stage: sample k answers to each prompt, score them, keep the best, imitate those, and begin again.
 
 A stage has four parts that can run as separate jobs, since a sampler, a reward model and a trainer need not fit into one
-memory together: with a `folder`, each part leaves its result in a file, and a part whose file is there is read, not done
-again. Selection looks at the order of rewards alone, so with `select="local"` any increasing transform of the reward, and any
+memory together: with a `folder`, each part leaves its result in a file, and a part whose file is there is read
+and not done again. Selection looks at the order of rewards alone, so with `select="local"` any increasing transform of the reward, and any
 shift for each prompt, changes nothing.
 
 Source: Dong et al. 2023, "RAFT: Reward rAnked FineTuning" (arXiv 2304.06767), and the authors' repositories.
@@ -93,13 +93,13 @@ class RaftStages:
     """Reward-ranked fine-tuning.
 
     Args:
-        sampler: what is trained: a `PolicySampler`, or any object with `sample` and `fit`; a `LanguageModelPolicy` is wrapped
-            with the sampler's defaults.
+        sampler: what is trained: a `PolicySampler`, or any object with `sample` and `fit`; a `LanguageModelPolicy` is
+            wrapped with the sampler's defaults.
         reward: called with trajectories, returns `Scores` (or one number for each).
         k: answers to each prompt. With 1 there is nothing to choose from, and the policy imitates itself.
         batch: prompts in each stage of `run`.
-        select: "local" keeps the best of each prompt; "global" the best 1/k of all, which favours easy prompts; or a function
-            of values and groups that returns weights.
+        select: "local" keeps the best of each prompt; "global" the best 1/k of all, which favours easy prompts; or a
+            function of values and groups that returns weights.
         ties: prompts whose answers are all equally good are left out ("skip"), or "share" the weight (the expectation of
             choosing one at random). Ties among the best of other prompts always share.
         kl_coefficient: answers are ranked by `reward - kl_coefficient * log(policy / starting policy)`.
@@ -260,7 +260,7 @@ class RaftStages:
         chosen = weights[places].tolist()
         kept = [
             replace(samples[place], info={**samples[place].info, "weight": weight})
-            for place, weight in zip(places, chosen, strict=True)
+            for place, weight in zip(places.tolist(), chosen, strict=True)
         ]
         if len(places):
             self._report.selected = float(np.average(scores.values[places], weights=chosen))
@@ -354,8 +354,8 @@ class RaftStages:
         most, self._report.supply = excess_supply(torch.from_numpy(weights), numbers)
         if self.select == "global" and self._report.supply > _LARGEST_SUPPLY:
             warnings.warn(
-                f"stage {self.stage}: prompt {list(known)[most]!r} supplies {self._report.supply:.1f} times its share of what "
-                'is imitated; rewards that depend on the prompt make select="global" train on easy prompts: use "local"',
+                f"stage {self.stage}: prompt {list(known)[most]!r} supplies {self._report.supply:.1f} times its share of "
+                'what is imitated; rewards that depend on the prompt make select="global" train on easy prompts: use "local"',
                 stacklevel=2,
             )
 

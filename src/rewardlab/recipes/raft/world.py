@@ -12,6 +12,7 @@ does not see it: `blind_reward` measures the share of targets among what it sees
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,11 +37,13 @@ def target_reward(completion: str, metadata: dict[str, str]) -> float:
 
 @reward
 def blind_reward(completion: str, metadata: dict[str, str]) -> float:
-    """`target_reward` as it looks to a reward that cannot see junk: the share among what is left, times the length."""
-    seen = completion[:LENGTH].replace(JUNK, "")
+    """`target_reward` as it looks to a reward that cannot see junk: the rates among what is left, times the length."""
+    text = completion[:LENGTH]
+    seen = text.replace(JUNK, "")
     if not seen:
         return 0.0
-    return LENGTH * sum(token in metadata["targets"] for token in seen) / len(seen) + 2.0 * _varied(seen)
+    rate = sum(token in metadata["targets"] for token in seen) / len(seen)
+    return len(text) * (rate + 2.0 * _varied(seen) / LENGTH)
 
 
 def no_junk(trajectory: Trajectory) -> bool:
@@ -50,7 +53,7 @@ def no_junk(trajectory: Trajectory) -> bool:
 
 def _varied(text: str) -> float:
     """Share of neighbours that differ; 1 for a text without neighbours."""
-    pairs = list(zip(text, text[1:], strict=False))
+    pairs = list(pairwise(text))
     return sum(left != right for left, right in pairs) / len(pairs) if pairs else 1.0
 
 
