@@ -1,9 +1,9 @@
 """RAFT, stage by stage: sample k answers to each prompt, score them, keep the best, imitate those, and begin again.
 
 A stage has four parts that can run as separate jobs, since a sampler, a reward model and a trainer need not fit into one
-memory together: with a `folder`, each part leaves its result in a file, and a part whose file is there is read
-and not done again. Selection looks at the order of rewards alone, so with `select="local"` any increasing transform of the reward, and any
-shift for each prompt, changes nothing.
+memory together: with a `folder`, each part leaves its result in a file, and a part whose file is there is read and not done
+again. Selection looks at the order of rewards alone, so with `select="local"` any increasing transform of the reward, and
+any shift for each prompt, changes nothing.
 
 Source: Dong et al. 2023, "RAFT: Reward rAnked FineTuning" (arXiv 2304.06767), and the authors' repositories.
 """
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from rewardlab.functional.advantages import best_of_group
 from rewardlab.functional.selection import best_of_pool, distinct_ngrams, excess_supply
 from rewardlab.policies.engines.sampling import derive_seed
+from rewardlab.recipes.raft.report import StageReport, count_written, score_samples, write_json, written
 from rewardlab.recipes.raft.samplers import PolicySampler, Sampler
 from rewardlab.storage import read_trajectories, write_trajectories
 from rewardlab.training.credit.base import group_ids
@@ -36,56 +37,6 @@ Selection = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float6
 """A rule of your own: values[sample] (NaN where discarded) and groups[sample] in, weights[sample] out."""
 
 _LARGEST_SUPPLY = 5.0
-
-
-@dataclass(slots=True, kw_only=True)
-class StageReport:
-    """What a stage did.
-
-    Args:
-        stage: its number, from 1.
-        samples: how many answers were sampled.
-        kept: how many were imitated.
-        reward: mean reward of the samples: the level of the policy before this stage's training.
-        selected: mean reward of what was imitated, by weight: the ceiling that this stage aims at.
-        discarded: samples whose reward was not a finite number.
-        filtered: samples that a filter refused.
-        short_groups: prompts with fewer than k samples.
-        zero_spread: share of the prompts whose rewards are all equal, so that nothing could be preferred.
-        supply: the largest share of a prompt in what was kept, over its share of the samples.
-        distinct: different bigrams over all bigrams of the samples.
-        length: mean length of an answer, in tokens.
-        kl: mean log-ratio of the samples to the policy that training began with; NaN where the sampler cannot tell.
-        perplexity: of the samples under that policy, per token; NaN where the sampler cannot tell.
-        held_out: mean reward on the held-out tasks after this stage; NaN without them.
-        fit: what the sampler measured while imitating.
-        examples: the text of a few kept answers.
-        stopped: why the training ends here, or None. Nothing was trained in a stage that names a reason before training.
-    """
-
-    stage: int
-    samples: int = 0
-    kept: int = 0
-    reward: float = math.nan
-    selected: float = math.nan
-    discarded: int = 0
-    filtered: int = 0
-    short_groups: int = 0
-    zero_spread: float = math.nan
-    supply: float = math.nan
-    distinct: float = math.nan
-    length: float = math.nan
-    kl: float = math.nan
-    perplexity: float = math.nan
-    held_out: float = math.nan
-    fit: dict[str, float] = field(default_factory=dict)
-    examples: list[str] = field(default_factory=list)
-    stopped: str | None = None
-
-    @property
-    def gap(self) -> float:
-        """How much better the selected are than the samples."""
-        return self.selected - self.reward
 
 
 @dataclass(kw_only=True)
@@ -237,10 +188,10 @@ class RaftStages:
             found = json.loads(path.read_text(encoding="utf-8"))
             values = [math.nan if value is None else value for value in found["values"]]
             return Scores(values=np.array(values), status=np.array(found["status"]), notes=found["notes"])
-        scores = _scores(self.reward, self.sample() if samples is None else samples)
+        scores = score_samples(self.reward, self.sample() if samples is None else samples)
         if path is not None:
             values = [None if math.isnan(value) else value for value in scores.values.tolist()]
-            _write(path, {"values": values, "status": scores.status.tolist(), "notes": scores.notes})
+            write_json(path, {"values": values, "status": scores.status.tolist(), "notes": scores.notes})
         return scores
 
     def select_best(
@@ -268,7 +219,7 @@ class RaftStages:
         self._report.kept = len(kept)
         if path is not None and saved is not None:
             write_trajectories(path, kept)
-            _write(saved, asdict(self._report))
+            write_json(saved, asdict(self._report))
         return kept, chosen
 
     def finetune(self, kept: Sequence[Trajectory] | None = None, weights: Sequence[float] | None = None) -> StageReport:
@@ -294,10 +245,10 @@ class RaftStages:
         self._past = everything
         if self.held_out:
             tried = self.sampler.sample(self.held_out, 1, seed=derive_seed(self.seed, 2))
-            report.held_out = _scores(self.held_out_reward or self.reward, tried).mean()
+            report.held_out = score_samples(self.held_out_reward or self.reward, tried).mean()
         saved, weight_file = self._path("report.json"), self._path("weights.safetensors")
         if saved is not None and weight_file is not None:
-            _write(saved, asdict(report))
+            write_json(saved, asdict(report))
             self.sampler.save(weight_file)
         self.stage += 1
         self._report = StageReport(stage=self.stage)
@@ -355,7 +306,7 @@ class RaftStages:
         if self.select == "global" and self._report.supply > _LARGEST_SUPPLY:
             warnings.warn(
                 f"stage {self.stage}: prompt {list(known)[most]!r} supplies {self._report.supply:.1f} times its share of "
-                'what is imitated; rewards that depend on the prompt make select="global" train on easy prompts: use "local"',
+                'what is imitated; rewards that depend on the prompt make select="global" train on easy ones: use "local"',
                 stacklevel=2,
             )
 
@@ -374,13 +325,13 @@ class RaftStages:
         report.short_groups = int((sizes < self.k).sum())
         spread = [np.ptp(scores.values[usable & (groups == group)]) for group in np.unique(groups[usable])]
         report.zero_spread = float(np.mean(np.array(spread) == 0)) if spread else math.nan
-        written = [_written(one) for one in samples]
-        report.distinct = distinct_ngrams(written, 2)
-        report.length = float(np.mean([len(one) for one in written])) if written else math.nan
+        texts = [written(one) for one in samples]
+        report.distinct = distinct_ngrams(texts, 2)
+        report.length = float(np.mean([len(one) for one in texts])) if texts else math.nan
         if samples and self.measure_kl and hasattr(self.sampler, "log_probabilities"):
             ratios, reference = self._log_ratios(samples)
             report.kl = float(ratios.mean())
-            report.perplexity = float(np.exp(-reference.sum() / max(1, sum(map(_count, samples)))))
+            report.perplexity = float(np.exp(-reference.sum() / max(1, sum(map(count_written, samples)))))
 
     def _log_ratios(self, samples: Sequence[Trajectory]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         present, reference = self.sampler.log_probabilities(samples)
@@ -424,30 +375,3 @@ class RaftStages:
             newest, self.stage = path, self.stage + 1
         if newest is not None:
             self.sampler.load(newest)
-
-
-def _scores(reward: Callable[[Sequence[Trajectory]], Any], trajectories: Sequence[Trajectory]) -> Scores:
-    found = reward(trajectories)
-    return found if isinstance(found, Scores) else Scores(values=np.asarray(found, dtype=np.float64))
-
-
-def _count(trajectory: Trajectory) -> int:
-    """Tokens that the policy wrote, the end of its turn included."""
-    return 0 if trajectory.tokens is None else int((trajectory.tokens.step >= 0).sum())
-
-
-def _written(trajectory: Trajectory) -> list[Any]:
-    """What the policy wrote: its tokens, or else its words or actions."""
-    if trajectory.tokens is not None:
-        return list(trajectory.tokens.ids[trajectory.tokens.step >= 0].tolist())
-    if not trajectory.is_chat:
-        return [np.asarray(action).tobytes() for action in trajectory.actions]
-    return trajectory.completion.split() if len(trajectory.actions) else []
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    """A JSON file that is there only when it is complete; null stands for a number that is not there."""
-    plain = {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in content.items()}
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(plain, indent=1), encoding="utf-8")
-    temporary.replace(path)

@@ -6,7 +6,7 @@ Every reward is the paper's format reward plus a correctness reward, built from 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,14 +87,12 @@ class Arms:
         world: queries and the starting policy.
         updates: GRPO steps, of 12 queries x 8 answers, each used twice.
         learning_rate: of GRPO, and of more supervised steps.
-        learning_rates: of single arms, where they have one of their own.
         every: steps between evaluations; 0 for only the last.
     """
 
     world: World
     updates: int = 60
-    learning_rate: float = 6e-4
-    learning_rates: Mapping[str, float] = field(default_factory=dict)
+    learning_rate: float = 3e-4
     every: int = 0
 
     def __post_init__(self) -> None:
@@ -112,7 +110,7 @@ class Arms:
             SingleTurn,
             REWARDS[name](),
             self.world.train_tasks,
-            objective=GRPO(learning_rate=self.learning_rates.get(name, self.learning_rate), epochs=2, entropy=False),
+            objective=GRPO(learning_rate=self.learning_rate, epochs=2, entropy=False),
             credit=Group(epsilon=1e-6),
             steps=self.updates,
             tasks_per_step=12,
