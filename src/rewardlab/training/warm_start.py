@@ -21,7 +21,8 @@ class WarmStart:
         steps: supervised steps.
         batch_size: demonstrations in each.
         learning_rate: of the default objective.
-        objective: a supervised objective; None for `Supervised(learning_rate=learning_rate, schedule="cosine")`.
+        objective: a supervised objective; None for `Supervised` with a cosine schedule
+            whose first twelfth is a warm-up.
 
     Raises:
         ValueError: there are no demonstrations, or a number is below 1.
@@ -43,7 +44,9 @@ class WarmStart:
         if self.objective is None:
             from rewardlab.training.objectives.supervised import Supervised
 
-            self.objective = Supervised(learning_rate=self.learning_rate, schedule="cosine", entropy=False)
+            self.objective = Supervised(
+                learning_rate=self.learning_rate, schedule="cosine", warmup=self.steps // 12, entropy=False
+            )
 
     def step(self, policy: Any, environment: Callable[[], Any], number: int, seed: int) -> dict[str, float]:
         """Take one supervised step: each demonstration once per epoch, in an order that `seed` gives.
