@@ -1,12 +1,13 @@
 """A step of training beside TRL's `GRPOTrainer`: same model, prompts, groups, lengths, loss and optimiser, in one process.
 
-Run as `python benchmarks/grpo.py` (about four minutes of CPU). Every optimiser step of TRL's is followed by one of ours, so
+Run as `python benchmarks/grpo.py` (about five minutes of CPU). Every optimiser step of TRL's is followed by one of ours, so
 that both see the same machine; the first of each is not counted. Time is CPU time of one thread. Tokens are those that the
 policy wrote, up to its end token. A step holds sampling, reward, advantages, update and metrics; neither side writes logs or
 checkpoints. TRL's step is all that passes between two of its `on_step_end`, data loading included. Both measure entropy.
 
-Each case prints the medians over the rounds of tokens per CPU-second and of the ratio of the two, with its range:
-`generation` (prompts to answers), `update` (log-probabilities, gradient, optimiser) and the whole `step`. `--profile` shows
+Each case prints tokens per CPU-second over all rounds, their ratio, and the median and range of the ratio in single rounds
+(where batches are small, a round's lengths differ by chance, so that single rounds say little): `generation` (prompts to
+answers), `update` (log-probabilities, gradient, optimiser) and the whole `step`. `--profile` shows
 where our time goes. `--equal` compares loss and gradient norm on TRL's own batches. Multi-turn rollouts of 8 turns are those
 of `rollout_engine.py`, beside `generate` with the whole context each turn.
 """
@@ -33,7 +34,7 @@ import numpy as np
 import rollout_engine
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rewardlab.environments.single_turn import SingleTurn
@@ -56,13 +57,16 @@ class Case:
     group: int
     longest: int
     stop_rate: float | None
+    repeat: int = 1
+    """Rounds are so many times as many where a step is short."""
 
 
 CASES = {
     "variable": Case("variable lengths, 8 x 8 answers to 128 tokens", 8, 8, 128, 1 / 32),
     "fixed": Case("fixed lengths, 8 x 8 answers of 64 tokens", 8, 8, 64, None),
-    "small": Case("small batch, 2 x 4 answers to 64 tokens", 2, 4, 64, 1 / 16),
-    "tiny": Case("tiny batch, 1 x 4 answers to 32 tokens", 1, 4, 32, 1 / 16),
+    "small": Case("small batch, 2 x 4 answers to 64 tokens", 2, 4, 64, 1 / 16, 4),
+    "small-fixed": Case("small batch of fixed lengths, 2 x 4 answers of 32 tokens", 2, 4, 32, None, 4),
+    "tiny": Case("tiny batch, 1 x 4 answers to 32 tokens", 1, 4, 32, 1 / 16, 8),
     "long": Case("long tail, 8 x 8 answers to 512 tokens", 8, 8, 512, 1 / 64),
 }
 
@@ -79,6 +83,10 @@ class Meter:
     def speed(self, part: str) -> list[float]:
         """Tokens per CPU-second in each counted round."""
         return [tokens / seconds for tokens, seconds in zip(self.tokens, getattr(self, part), strict=True)][1:]
+
+    def pooled(self, part: str) -> float:
+        """Tokens per CPU-second over all counted rounds together."""
+        return sum(self.tokens[1:]) / sum(getattr(self, part)[1:])
 
 
 def timed(function: Callable, into: list[float]) -> Callable:
@@ -190,6 +198,7 @@ class Theirs(GRPOTrainer):
             processing_class=policy.tokenizer,
             callbacks=[Interleave()],
         )
+        self.remove_callback(PrinterCallback)
 
     def _generate(self, prompts: list) -> Any:
         output = timed(super()._generate, self.meter.generation)(prompts)
@@ -224,13 +233,14 @@ def race(case: Case, rounds: int, profile: bool, **objective: Any) -> None:
     theirs.finish()
     print(f"\n{case.name}; mean length {np.mean(ours.meter.tokens) / case.prompts / case.group:.1f} ours, "
           f"{np.mean(theirs.meter.tokens) / case.prompts / case.group:.1f} TRL")  # fmt: skip
-    print(f"  {'tokens per CPU-second':24s} {'ours':>9s} {'TRL':>9s}   ratio (range over {rounds} rounds)")
+    print(f"  {'tokens per CPU-second':24s} {'ours':>9s} {'TRL':>9s}   ratio   of {rounds} rounds: median (range)")
     for part in ("generation", "update", "step"):
-        mine, other = ours.meter.speed(part), theirs.meter.speed(part)
-        ratios = sorted(a / b for a, b in zip(mine, other, strict=True))
+        mine, other = ours.meter.pooled(part), theirs.meter.pooled(part)
+        pairs = zip(ours.meter.speed(part), theirs.meter.speed(part), strict=True)
+        ratios = sorted(own / peer for own, peer in pairs)
         print(
-            f"  {part:24s} {statistics.median(mine):9,.0f} {statistics.median(other):9,.0f}   "
-            f"{statistics.median(ratios):5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})",
+            f"  {part:24s} {mine:9,.0f} {other:9,.0f}   {mine / other:5.2f}   "
+            f"{statistics.median(ratios):17.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})",
             flush=True,
         )
     for part in ("generation", "update"):
@@ -295,7 +305,9 @@ def conversations(rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", nargs="*", default=["variable", "fixed", "small", "tiny"], choices=list(CASES))
+    parser.add_argument(
+        "--cases", nargs="*", default=["variable", "fixed", "small", "small-fixed", "tiny"], choices=list(CASES)
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--profile", action="store_true", help="where our time goes, per case")
     parser.add_argument("--equal", action="store_true", help="compare losses on the same batches as well")
@@ -305,7 +317,7 @@ def main() -> None:
     torch.set_num_threads(1)
     changed = {} if options.micro_batch_tokens is None else {"micro_batch_tokens": options.micro_batch_tokens}
     for name in options.cases:
-        race(CASES[name], options.rounds, options.profile, **changed)
+        race(CASES[name], options.rounds * CASES[name].repeat, options.profile, **changed)
         if options.equal:
             equal(CASES[name])
     if not options.no_turns:
