@@ -87,7 +87,10 @@ def load_yaml(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)
 
 
-def _record(node: yaml.Node, path: KeyPath, result: YAMLFile) -> None:
+def _record(node: yaml.Node, path: KeyPath, result: YAMLFile, inside: tuple[int, ...] = ()) -> None:
+    if id(node) in inside:
+        raise YAMLError(f"{result.name}:{node.start_mark.line + 1}: an alias here refers to what it stands in")
+    inside = (*inside, id(node))
     result.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
@@ -100,7 +103,7 @@ def _record(node: yaml.Node, path: KeyPath, result: YAMLFile) -> None:
                 )
             seen[key] = line
             result.lines[(*path, key)] = line
-            _record(value_node, (*path, key), result)
+            _record(value_node, (*path, key), result, inside)
     elif isinstance(node, yaml.SequenceNode):
         for position, entry in enumerate(node.value):
-            _record(entry, (*path, position), result)
+            _record(entry, (*path, position), result, inside)

@@ -104,6 +104,7 @@ def test_every_short_name_in_the_table_is_there_and_knows_its_name() -> None:
         ("type: scheduled\nreward: environment_return\nschedule: {type: linnear}", "unknown schedule 'linnear'; did you mean 'linear'"),
         ("type: sum\ntype: clip", "reward.yaml:2: the key 'type' stands here again; it is already on line 1"),
         ("type: [", "reward.yaml:1: not valid YAML"),
+        ("type: sum\nparts: &loop\n  a: *loop", "reward.yaml:2: an alias here refers to what it stands in"),
     ],
 )  # fmt: skip
 def test_errors_name_the_line_the_key_and_the_nearest_valid_one(
