@@ -61,7 +61,7 @@ class Registry:
             UnknownName: no such short name, module, file or attribute; the nearest known name is given.
         """
         if not isinstance(name, str):
-            raise UnknownName(f"the name of a {self.kind} must be a string, got {name!r}")
+            raise UnknownName(f"the name of this {self.kind} must be a string, got {name!r}")
         place = name if ":" in name else self.places().get(name)
         if place is None:
             raise UnknownName(f"unknown {self.kind} {name!r}{nearest(name, self.places())}")
