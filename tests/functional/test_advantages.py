@@ -224,3 +224,16 @@ def test_bad_input_of_best_of_group():
         best_of_group(*arguments, keep=0)
     with pytest.raises(ValueError, match="ties must be"):
         best_of_group(*arguments, ties="first")
+
+
+@pytest.mark.parametrize("flush", [False, True])
+def test_spreads_below_the_normal_numbers_count_as_none(flush):
+    """Processors may flush such numbers to 0, which once made the advantages NaN."""
+    values, groups, scored = tensors([2.2250738585e-313, 0.0], [0, 0])
+    torch.set_flush_denormal(flush)
+    try:
+        got = group_relative(values, groups, scored, epsilon=0.0)
+    finally:
+        torch.set_flush_denormal(False)
+    assert got.advantages.tolist() == [0.0, 0.0]
+    assert got.zero_variance.all()

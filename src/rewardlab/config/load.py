@@ -14,7 +14,7 @@ from rewardlab.config.model import TrainConfig
 from rewardlab.config.options import first_error
 from rewardlab.registry import KeyPath, SpecError
 from rewardlab.storage.lines import missing_message
-from rewardlab.yaml_file import YAMLError, YAMLFile, load_yaml, read_yaml
+from rewardlab.yaml_file import YAMLFile, load_yaml, read_yaml
 
 SPECS: tuple[KeyPath, ...] = (
     ("policy",),
@@ -44,10 +44,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise IsADirectoryError(f"{str(path)!r} is a folder; give the YAML file in it")
     if not Path(path).is_file():
         raise FileNotFoundError(missing_message(Path(path)))
-    try:
-        file = read_yaml(path)
-    except RecursionError:
-        raise YAMLError(f"{path}: an alias (*name) stands inside of what it stands for; write it out") from None
+    file = read_yaml(path)
     if not isinstance(file.data, dict):
         got = "nothing" if file.data is None else f"{file.data!r:.60}"
         raise SpecError(f"{file.name}: a configuration must be a mapping of keys, such as seed: 0, got {got}")

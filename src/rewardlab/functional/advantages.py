@@ -257,7 +257,8 @@ def _deviations(values: Tensor, dense: Tensor, groups: int, scored: Tensor) -> _
     mean = _sum(clean, dense, groups) / count.clamp(min=1)
     deviation = torch.where(scored, clean - mean[dense], 0.0)
     magnitude, spread = _largest(clean.abs(), dense, groups), _largest(deviation.abs(), dense, groups)
-    equal = spread <= ROUNDING * magnitude
+    # below the smallest normal number a spread is rounding too: many processors take such numbers for 0
+    equal = spread <= (ROUNDING * magnitude).clamp(min=torch.finfo(torch.float64).tiny)
     zero_variance = scored & (equal & (count > 1))[dense]
     alone = scored & (count == 1)[dense]
     return _Deviations(torch.where(equal[dense], 0.0, deviation), count[dense], zero_variance, alone)
