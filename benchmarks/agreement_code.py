@@ -13,7 +13,6 @@ import argparse
 import collections
 import gzip
 import json
-import math
 import resource
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from rewardlab import sandbox
 from rewardlab.rewards.verifiers.code import CodeTests
+from rewardlab.training.report import share_interval
 from rewardlab.types import Status, Trajectory
 
 SETS = ("humaneval_samples.train", "humaneval_samples.dev", "mbpp_samples.train", "mbpp_samples.dev")
@@ -47,14 +47,6 @@ def samples(data: Path) -> list[tuple[str, Trajectory, str]]:
 def cpu_seconds() -> float:
     """Processor time of this process and of the workers that have ended."""
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """The 95% Wilson interval of a share."""
-    z, share = 1.959964, hits / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return middle - half, middle + half
 
 
 def grade(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -132,7 +124,7 @@ def report(graded: list[dict[str, Any]], data: Path) -> None:
         groups["all with another's label" if entry["key"] in others else "all with a label of its own"].append(entry)
     for name, entries in sorted(groups.items(), key=lambda pair: pair[0].startswith("all")):
         hits = sum(entry["value"] == float(entry["label"] == "passed") for entry in entries)
-        low, high = wilson(hits, len(entries))
+        low, high = share_interval(hits / len(entries), len(entries))
         print(f"{name:28s} {len(entries):6d} {hits:6d} {hits / len(entries):8.4%}  {low:.4%} to {high:.4%}")
     wall = sum(entry["wall"] for entry in graded)
     print(f"wall {wall:.0f} s, {len(graded) / wall:.1f} programs/s")

@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rewardlab.rewards.verifiers.math import MathAnswer
+from rewardlab.training.report import share_interval
 from rewardlab.types import Trajectory
 
 LATEX = [Path(__file__).parent / "data" / f"latex_{name}.jsonl" for name in ("answers", "heldout")]
@@ -88,15 +88,6 @@ def peer(source: Source) -> list[tuple[bool | None, str]]:
     return [(verify(parse(wrapped(row.reference)), parse(wrapped(row.completion))), "") for row in source.rows]
 
 
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """Wilson 95% interval of a share (Wilson 1927, equation for the score interval)."""
-    z = 1.959963984540054
-    share = right / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return middle - half, middle + half
-
-
 Checker = Callable[[Source], Sequence[tuple[bool | None, str]]]
 
 
@@ -114,7 +105,7 @@ def main() -> None:
             wrong = [index for index, row in enumerate(source.rows) if verdicts[index][0] != row.label]
             failed = sum(verdict is None for verdict, _ in verdicts)
             count = len(source.rows)
-            low, high = wilson(count - len(wrong), count)
+            low, high = share_interval((count - len(wrong)) / count, count)
             print(
                 f"| {source.name} | {name} | {count - len(wrong)} | {count} | {1 - len(wrong) / count:.2%} "
                 f"| {low:.2%} to {high:.2%} | {failed} |"
