@@ -60,7 +60,6 @@ STOPPED = {
 
 ISOLATED_ONLY = {
     "fork bomb": (FORK_BOMB, {"timeout", "processes", "memory"}),
-    "daemon": (DAEMON.replace("NAME", "'hostile-left'"), {"ok"}),
     "kill everything": (KILL_EVERYTHING, {"ok", "killed"}),
 }
 """The same for programs that would harm the machine where nothing isolates."""

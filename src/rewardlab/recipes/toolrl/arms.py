@@ -15,7 +15,7 @@ from rewardlab.environments.single_turn import SingleTurn
 from rewardlab.policies.engines.base import Sampling
 from rewardlab.policies.language_model import LanguageModelPolicy
 from rewardlab.policies.rollout import rollout
-from rewardlab.recipes.toolrl.world import World
+from rewardlab.recipes.toolrl.world import MOST_TOKENS, World
 from rewardlab.rewards.base import Reward
 from rewardlab.rewards.schedules import Linear
 from rewardlab.rewards.verifiers.tag_format import TagFormat
@@ -25,9 +25,6 @@ from rewardlab.training.evaluation import Evaluation
 from rewardlab.training.loop import train
 from rewardlab.training.objectives.policy_gradient import GRPO
 from rewardlab.training.warm_start import WarmStart
-
-MOST_TOKENS = 24
-"""The longest right answer has 21 tokens."""
 
 
 def toolrl_reward() -> Reward:
