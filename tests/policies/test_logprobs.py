@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -136,6 +138,39 @@ def test_micro_batches_cover_once_and_keep_the_budget(lengths, budget, most):
     for batch in batches:
         assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= budget
         assert most is None or len(batch) <= most
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    budget=st.integers(1, 200),
+    overhead=st.integers(0, 60),
+)
+def test_micro_batches_cost_least_of_all_cuts(lengths, budget, overhead):
+    def cost(batches):
+        return sum(overhead + batch[0] * len(batch) for batch in batches)
+
+    ordered = sorted(lengths, reverse=True)
+    allowed = []
+    for cuts in itertools.product([False, True], repeat=len(ordered) - 1):
+        batches = [[ordered[0]]]
+        for cut, length in zip(cuts, ordered[1:], strict=True):
+            if cut:
+                batches.append([length])
+            else:
+                batches[-1].append(length)
+        if all(len(batch) == 1 or batch[0] * len(batch) <= budget for batch in batches):
+            allowed.append(cost(batches))
+    found = micro_batches(lengths, budget, overhead=overhead)
+    assert cost([[lengths[index] for index in batch] for batch in found]) == min(allowed)
+
+
+def test_micro_batches_of_one_length_fill_the_budget():
+    assert [len(batch) for batch in micro_batches([10] * 25, 100)] == [10, 10, 5]
+
+
+def test_micro_batches_refuse_a_negative_overhead():
+    with pytest.raises(ValueError, match="overhead must be at least 0, got -1"):
+        micro_batches([1], 10, overhead=-1)
 
 
 def test_micro_batches_refuse_an_empty_budget():

@@ -34,30 +34,50 @@ class TokenBatch:
         return self.step >= 0
 
 
-def micro_batches(lengths: Sequence[int], token_budget: int, *, most: int | None = None) -> list[list[int]]:
-    """Split sequences into batches of similar length whose padded size stays within a budget.
+def micro_batches(
+    lengths: Sequence[int], token_budget: int, *, most: int | None = None, overhead: int | None = None
+) -> list[list[int]]:
+    """Split sequences into batches of similar length, so that padding and the number of batches cost least together.
 
     Args:
         lengths: tokens in each sequence.
         token_budget: the most padded tokens in a batch; a sequence longer than this gets a batch of its own.
         most: the most sequences in a batch; None for no limit.
+        overhead: what one more batch costs, in tokens: its share of the time goes to launching work, whatever its size.
+            None for a sixteenth of the budget.
 
     Returns:
         Lists of indices into `lengths`: each index once, batches from long to short (so that memory peaks at the start).
+        Of all cuts of the sorted sequences it is one with the smallest sum of padded tokens and overheads.
+
+    Raises:
+        ValueError: a limit is below 1, or the overhead below 0.
     """
     if token_budget < 1:
         raise ValueError(f"token_budget must be at least 1, got {token_budget}")
     if most is not None and most < 1:
         raise ValueError(f"most must be at least 1, got {most}")
-    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    if overhead is None:
+        overhead = token_budget // 16
+    elif overhead < 0:
+        raise ValueError(f"overhead must be at least 0, got {overhead}")
+    count = len(lengths)
+    order = sorted(range(count), key=lambda index: (-lengths[index], index))
+    # from the shortest on: what the sequences from here to the end cost at best, and how many the first batch of them takes
+    cost = np.zeros(count + 1, dtype=np.int64)
+    taken = np.ones(count, dtype=np.int64)
+    sizes = np.arange(1, count + 1, dtype=np.int64)
+    for start in range(count - 1, -1, -1):
+        width = max(1, lengths[order[start]])
+        largest = min(count - start, max(1, token_budget // width), most or count)
+        costs = cost[start + 1 : start + largest + 1] + width * sizes[:largest]
+        best = largest - 1 - int(costs[::-1].argmin())  # the largest batch where several cost the same
+        cost[start], taken[start] = overhead + costs[best], best + 1
     batches: list[list[int]] = []
-    for index in order:
-        widest = lengths[batches[-1][0]] if batches else 0
-        full = not batches or (len(batches[-1]) + 1) * widest > token_budget
-        if full or (most is not None and len(batches[-1]) >= most):
-            batches.append([index])
-        else:
-            batches[-1].append(index)
+    start = 0
+    while start < count:
+        batches.append(order[start : start + int(taken[start])])
+        start += int(taken[start])
     return batches
 
 
