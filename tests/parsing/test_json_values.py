@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewardlab.parsing import UnreadableJSON, read_json
-from rewardlab.parsing.json_values import MAX_CHARACTERS, MAX_DEPTH, write_json
+from rewardlab.parsing.json_values import MAX_CHARACTERS, MAX_DEPTH, NestedTooDeep, write_json
 
 VALUES = st.recursive(
     st.none()
@@ -34,12 +34,12 @@ def test_reads_what_it_wrote(value: object) -> None:
         ('[{"a": {"b": 1, "b": 2}}]', "duplicate key 'b'"),
         ("NaN", "NaN is not JSON"),
         ('{"a": -Infinity}', "-Infinity is not JSON"),
-        ("1e999", "too large"),
+        ("1e999", "the number 1e999 is out of range"),
         ('{"a": "\\ud800"}', "surrogate"),
         ('"\ud800"', "surrogate"),
         ("9" * 5000, "not strict JSON"),
         ("{'a': 1}", "not JSON"),
-        ("[1, 2", "not JSON"),
+        ("[1, 2", "not JSON: Expecting ',' delimiter at line 1, column 6"),
         ('{"a": 1} trailing', "not JSON"),
         ("", "not JSON"),
     ],
@@ -54,15 +54,33 @@ def test_depth_is_limited_exactly() -> None:
         return "[" * depth + "]" * depth
 
     read_json(nested(MAX_DEPTH))
-    with pytest.raises(UnreadableJSON, match="deeper than 64"):
+    with pytest.raises(UnreadableJSON, match="deeper than the limit of 64"):
         read_json(nested(MAX_DEPTH + 1))
-    with pytest.raises(UnreadableJSON, match="deeper than 64"):
+    with pytest.raises(UnreadableJSON, match="deeper than the limit of 64"):
         read_json(nested(100_000))
 
 
 def test_many_brackets_that_are_not_deep_are_read() -> None:
     text = json.dumps([[1]] * 500)
     assert read_json(text) == [[1]] * 500
+
+
+def test_limits_are_the_callers() -> None:
+    assert read_json("[[1]]", max_characters=5, max_depth=2) == [[1]]
+    with pytest.raises(UnreadableJSON, match="the text has 5 characters, at most 4 are read"):
+        read_json("[[1]]", max_characters=4)
+    with pytest.raises(NestedTooDeep, match="nested deeper than the limit of 1 levels"):
+        read_json("[[1]]", max_depth=1)
+    assert read_json('"\\ud800"', half_surrogates=True) == "\ud800"
+
+
+def test_a_syntax_error_knows_where_it_stands() -> None:
+    with pytest.raises(UnreadableJSON) as caught:
+        read_json('{"a":\n }')
+    assert caught.value.position == 7
+    with pytest.raises(UnreadableJSON) as caught:
+        read_json("NaN")
+    assert caught.value.position is None
 
 
 def test_size_is_limited() -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rewardlab.parsing import UnreadableJSON
 from rewardlab.rewards.spec import from_spec, to_spec
 from rewardlab.rewards.verifiers.json_schema import JSONMatch, MatchesSchema, ParsesAsJSON
-from rewardlab.rewards.verifiers.json_text import JSONProblem, canonical, last_fence, read_json
+from rewardlab.rewards.verifiers.json_text import canonical, last_fence, read_json
 from rewardlab.types import Status, Trajectory
 
 VALUES = st.recursive(
@@ -65,7 +66,7 @@ def test_what_is_accepted_is_what_python_accepts_less_the_refused(text):
         python = None
     try:
         ours = read_json(text)
-    except JSONProblem:
+    except UnreadableJSON:
         pairs = re.findall(r'"(?:[^"\\]|\\.)*"\s*:', text)
         assert python is None or "NaN" in text or len(set(pairs)) < len(pairs)
     else:
@@ -118,7 +119,7 @@ def test_match_options():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": 1, "a": 1}', "the key 'a' stands twice"),
+        ('{"a": 1, "a": 1}', "duplicate key 'a': it stands twice in one object"),
         ("[NaN]", "NaN is not JSON"),
         ("[1e400]", "the number 1e400 is out of range"),
         ("[" * 65 + "]" * 65, "nested deeper than the limit of 64"),
@@ -126,9 +127,27 @@ def test_match_options():
     ],
 )
 def test_problems_say_what_and_where(text, message):
-    with pytest.raises(JSONProblem, match=message):
+    with pytest.raises(UnreadableJSON, match=message):
         read_json(text)
     assert re.search(message, score(ParsesAsJSON(), text).note(0))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 1} then ' + "[" * 65 + "]" * 65, {"a": 1}),  # what is too deep is passed over with all that it holds
+        ('["\\ud800"]', ["\ud800"]),
+        ('[1] {"a": 1, "a": 2}', [1]),
+        ("[[" * 5 + ' {"a": 1}', {"a": 1}),
+    ],
+)
+def test_the_last_readable_value_counts(text, value):
+    assert read_json(text, where="last") == value
+
+
+def test_a_search_through_many_broken_beginnings_is_given_up():
+    with pytest.raises(UnreadableJSON, match="too many broken beginnings"):
+        read_json('["' * 20_000, where="last")
 
 
 def test_depth_looks_past_strings():

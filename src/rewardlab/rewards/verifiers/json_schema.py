@@ -1,8 +1,8 @@
 """JSON answers: that they parse, that they match a JSON Schema, and how much of a reference value they hold.
 
-Reading is strict (see `json_text`). Schemas are those of `jsonschema`, with three differences that keep a sample from
-hanging or reaching outside: patterns run under a time limit, `uniqueItems` is linear, and references are never fetched
-from the network.
+Reading is strict (see `rewardlab.parsing.json_values`). Schemas are those of `jsonschema`, with three differences that keep
+a sample from hanging or reaching outside: patterns run under a time limit, `uniqueItems` is linear, and references are
+never fetched from the network.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rewardlab.parsing.json_values import UnreadableJSON
 from rewardlab.rewards.base import ScoringFailure, Verdict, Verifier
 from rewardlab.rewards.spec import register
-from rewardlab.rewards.verifiers.json_text import JSONProblem, Where, canonical, leaves, matched_leaves, read_json
+from rewardlab.rewards.verifiers.json_text import Where, canonical, leaves, matched_leaves, read_json
 from rewardlab.rewards.verifiers.time_limit import compile_pattern, search, time_limit
 from rewardlab.types import Trajectory
 
@@ -42,7 +43,7 @@ class _ReadsJSON(Verifier):
             )
 
     def read(self, trajectory: Trajectory) -> Any:
-        """The JSON value in the completion; raises `JSONProblem` where there is none."""
+        """The JSON value in the completion; raises `UnreadableJSON` where there is none."""
         return read_json(
             trajectory.completion, where=self.where, max_characters=self.max_characters, max_depth=self.max_depth
         )
@@ -66,7 +67,7 @@ class ParsesAsJSON(_ReadsJSON):
         """Read the JSON of one trajectory."""
         try:
             self.read(trajectory)
-        except JSONProblem as problem:
+        except UnreadableJSON as problem:
             return Verdict(0.0, note=str(problem))
         return 1.0
 
@@ -104,7 +105,7 @@ class MatchesSchema(_ReadsJSON):
         validator = self._validator(trajectory)
         try:
             value = self.read(trajectory)
-        except JSONProblem as problem:
+        except UnreadableJSON as problem:
             return Verdict(0.0, note=str(problem))
         from referencing.exceptions import Unresolvable
 
@@ -282,7 +283,7 @@ class JSONMatch(_ReadsJSON):
         wanted = self._wanted(trajectory)
         try:
             given = self.read(trajectory)
-        except JSONProblem as problem:
+        except UnreadableJSON as problem:
             return Verdict(0.0, note=str(problem), parts={"precision": 0.0, "recall": 0.0})
         matched = matched_leaves(given, wanted, ordered=self.ordered, equal=self._equal)
         there, asked = leaves(given), leaves(wanted)
@@ -299,7 +300,7 @@ class JSONMatch(_ReadsJSON):
         if isinstance(reference, str):
             try:
                 return read_json(reference, max_depth=200)
-            except JSONProblem as problem:
+            except UnreadableJSON as problem:
                 raise ScoringFailure(f"the reference is text that is not JSON: {problem}") from None
         return reference
 

@@ -1,26 +1,22 @@
-"""JSON out of a model's text: where it stands, and a strict reader with limits.
+"""JSON in a model's text: where it stands, how much of it agrees with a reference, and when two values are equal.
 
-Strict where Python's own reader is not, since a reward that lets these pass teaches them: NaN, Infinity and numbers
-beyond the range of a double are refused, and so are objects that name a key twice. Size and depth are limited before
-anything is parsed.
+Reading itself is that of `rewardlab.parsing.json_values`, strict where Python's own reader is not, since a reward that lets
+NaN, numbers beyond the range of a double or a key named twice pass teaches them.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from rewardlab.parsing import json_values
+from rewardlab.parsing.json_values import NestedTooDeep, UnreadableJSON, check_depth, check_size, decode
+
 Where = Literal["whole", "fenced", "last"]
 """`whole`: the completion is JSON and nothing else. `fenced`: the last fenced block that is marked `json`, or not
-marked, holds
-it. `last`: the last complete object or array anywhere in the text."""
-
-
-class JSONProblem(ValueError):
-    """Why a text is not acceptable JSON."""
+marked, holds it. `last`: the last complete object or array anywhere in the text."""
 
 
 def read_json(text: str, *, where: Where = "whole", max_characters: int = 1_000_000, max_depth: int = 64) -> Any:
@@ -33,18 +29,18 @@ def read_json(text: str, *, where: Where = "whole", max_characters: int = 1_000_
         max_depth: how many objects and arrays may stand inside one another.
 
     Raises:
-        JSONProblem: there is none, it is malformed, or it breaks a limit; the message says which and where.
+        UnreadableJSON: there is none, it is malformed, or it breaks a limit; the message says which and where.
     """
-    if len(text) > max_characters:
-        raise JSONProblem(f"the text has {len(text)} characters, more than the limit of {max_characters}")
-    if where == "whole":
-        return _parse(text.strip(), max_depth)
+    check_size(text, max_characters)
+    if where == "last":
+        return _last_value(text, max_depth)
     if where == "fenced":
         block = last_fence(text)
         if block is None:
-            raise JSONProblem("there is no fenced block marked json")
-        return _parse(block.strip(), max_depth)
-    return _last_value(text, max_depth)
+            raise UnreadableJSON("there is no fenced block marked json")
+        text = block
+    # an answer is compared and not written, so it may hold what no file can
+    return json_values.read_json(text.strip(), max_characters=max_characters, max_depth=max_depth, half_surrogates=True)
 
 
 def last_fence(text: str) -> str | None:
@@ -63,37 +59,6 @@ def last_fence(text: str) -> str | None:
 
 
 _OPENINGS = re.compile(r"""\{[ \t\r\n]*["}]|\[[ \t\r\n]*["\[\]{tfn0-9-]""")
-# A string that is never closed counts as one to the end; else the text would be read again from every quote in it.
-_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
-
-
-def _parse(text: str, max_depth: int) -> Any:
-    check_depth(text, max_depth)
-    try:
-        return _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        raise JSONProblem(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise JSONProblem(f"nested deeper than the limit of {max_depth}") from None
-    except JSONProblem:
-        raise
-    except ValueError as error:  # a whole number with more digits than Python converts
-        raise JSONProblem(f"not acceptable JSON: {error}") from None
-
-
-def check_depth(text: str, max_depth: int) -> None:
-    """Refuse a text whose brackets, outside strings, stand deeper than `max_depth`."""
-    if text.count("[") + text.count("{") <= max_depth:
-        return
-    depth = 0
-    for part in _STRUCTURE.finditer(text):
-        mark = part.group()
-        if mark in "[{":
-            depth += 1
-            if depth > max_depth:
-                raise JSONProblem(f"nested deeper than the limit of {max_depth} at character {part.start()}")
-        elif mark in "]}":
-            depth -= 1
 
 
 def _last_value(text: str, max_depth: int) -> Any:
@@ -105,50 +70,24 @@ def _last_value(text: str, max_depth: int) -> Any:
     while (opening := _OPENINGS.search(text, position)) is not None:
         start = opening.start()
         try:
-            value, position = _DECODER.raw_decode(text, start)
-            check_depth(text[start:position], max_depth)
+            value, position = decode(text, start, max_depth)
+            check_depth([value], text[start:position], max_depth)
             found = (value,)
             continue
-        except json.JSONDecodeError as error:
-            budget -= error.pos - start + 1 + error.pos // 200  # the error counts the lines up to its place
-            problem = f"no complete JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        except RecursionError:
-            budget -= 4_000
-            problem = f"nested deeper than the limit of {max_depth}"
-        except ValueError as error:
-            budget -= len(text) - start
+        except UnreadableJSON as error:
             problem = str(error)
+            if position > start:  # it was read to its end, so no part of it is read again
+                continue
+            if error.position is not None:  # the error counted the lines up to its place, too
+                budget -= error.position - start + 1 + error.position // 200
+            else:
+                budget -= 4_000 if isinstance(error, NestedTooDeep) else len(text) - start
         if budget < 0:
-            raise JSONProblem("too many broken beginnings of objects and arrays")
-        position = max(position, start + 1)
+            raise UnreadableJSON("too many broken beginnings of objects and arrays")
+        position = start + 1
     if found is None:
-        raise JSONProblem(problem)
+        raise UnreadableJSON(problem)
     return found[0]
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise JSONProblem(f"the key {key[:80]!r} stands twice in one object")
-            seen.add(key)
-    return made
-
-
-def _float(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise JSONProblem(f"the number {digits[:40]} is out of range")
-    return value
-
-
-def _constant(name: str) -> Any:
-    raise JSONProblem(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=_float, parse_constant=_constant)
 
 
 def canonical(value: Any) -> Any:

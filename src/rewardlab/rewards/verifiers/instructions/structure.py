@@ -11,8 +11,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from rewardlab.parsing.json_values import UnreadableJSON
 from rewardlab.rewards.verifiers.instructions.registry import Relation, compare, constraint
-from rewardlab.rewards.verifiers.json_text import JSONProblem, read_json
+from rewardlab.rewards.verifiers.json_text import read_json
 from rewardlab.rewards.verifiers.words import words
 
 Count = Annotated[int, Field(ge=0)]
@@ -97,7 +98,7 @@ def json_only(text: str) -> bool:
         body = rest[:-3]
     try:
         read_json(body)
-    except JSONProblem:
+    except UnreadableJSON:
         return False
     return True
 
