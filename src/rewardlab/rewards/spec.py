@@ -50,6 +50,7 @@ REWARDS = Registry(
         "f1_match": "rewardlab.rewards.verifiers.exact:F1Match",
         "instructions": "rewardlab.rewards.verifiers.instructions:Instructions",
         "repetition": "rewardlab.rewards.verifiers.repetition:Repetition",
+        "reward_model": "rewardlab.rewards.models.model:RewardModel",
         "length_penalty": "rewardlab.rewards.verifiers.length:LengthPenalty",
         "cosine_length": "rewardlab.rewards.verifiers.length:CosineLength",
         "tool_desk_success": "rewardlab.environments.tool_desk.reward:ToolDeskSuccess",
