@@ -5,7 +5,7 @@ The rules for failed, equal and single members are those of `rewardlab.functiona
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -18,28 +18,25 @@ from rewardlab.types import Scores, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
-    """The baseline is the mean of the trajectory's group, as in GRPO (Shao et al. 2024, arXiv 2402.03300, section 4.1.2).
+class _OverGroups:
+    """What the baselines that compare inside a group share: their options, and how the formula is applied.
 
-    Args:
-        scale: divide by the group's standard deviation ("std"), the batch's ("batch"), or not at all ("none", Dr. GRPO).
-        epsilon: added to the standard deviation.
-        ddof: 1 divides the sum of squares by n - 1, 0 by n.
-        single: "exclude" the only scored member of a group, or keep it with advantage "zero".
+    The options are described where they are chosen, at the public classes.
     """
 
-    scale: Scale = "std"
+    scale: Scale
     epsilon: float = 1e-4
     ddof: int = 1
     single: Single = "exclude"
 
     needs_groups: ClassVar[bool] = True
+    _relative: ClassVar[Callable[..., RelativeAdvantages]]
 
     def __call__(self, trajectories: Sequence[Trajectory], scores: Scores) -> Advantages:
         """Assign credit."""
         check_scores(trajectories, scores)
         groups = group_ids(trajectories)
-        relative = group_relative(
+        relative = self._relative(
             torch.from_numpy(scores.values),
             torch.from_numpy(groups),
             torch.from_numpy(scores.scored),
@@ -52,7 +49,22 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeaveOneOut:
+class Group(_OverGroups):
+    """The baseline is the mean of the trajectory's group, as in GRPO (Shao et al. 2024, arXiv 2402.03300, section 4.1.2).
+
+    Args:
+        scale: divide by the group's standard deviation ("std"), the batch's ("batch"), or not at all ("none", Dr. GRPO).
+        epsilon: added to the standard deviation.
+        ddof: 1 divides the sum of squares by n - 1, 0 by n.
+        single: "exclude" the only scored member of a group, or keep it with advantage "zero".
+    """
+
+    scale: Scale = "std"
+    _relative = staticmethod(group_relative)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaveOneOut(_OverGroups):
     """The baseline is the mean of the *other* members of the group, as in RLOO (Ahmadian et al. 2024, arXiv 2402.14740).
 
     Args:
@@ -63,26 +75,7 @@ class LeaveOneOut:
     """
 
     scale: Scale = "none"
-    epsilon: float = 1e-4
-    ddof: int = 1
-    single: Single = "exclude"
-
-    needs_groups: ClassVar[bool] = True
-
-    def __call__(self, trajectories: Sequence[Trajectory], scores: Scores) -> Advantages:
-        """Assign credit."""
-        check_scores(trajectories, scores)
-        groups = group_ids(trajectories)
-        relative = leave_one_out(
-            torch.from_numpy(scores.values),
-            torch.from_numpy(groups),
-            torch.from_numpy(scores.scored),
-            scale=self.scale,
-            epsilon=self.epsilon,
-            ddof=self.ddof,
-            single=self.single,
-        )
-        return from_relative(trajectories, scores, groups, relative)
+    _relative = staticmethod(leave_one_out)
 
 
 @dataclass(frozen=True, kw_only=True)
