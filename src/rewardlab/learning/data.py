@@ -378,13 +378,18 @@ def as_trajectory(thing: Any, *, prompt: str | None = None) -> Trajectory:
         last = len(thing) - 1
         task = Task(id=_hash(thing[:last]), prompt=thing[:last])
         return Trajectory.from_messages(thing, task=task, terminated=True)
-    try:
-        vector = np.asarray(thing, dtype=np.float32)
-    except (TypeError, ValueError):
-        vector = np.float32(0).reshape(())
-    if not vector.ndim:
+    vector = thing if isinstance(thing, np.ndarray) else _as_array(thing)
+    if vector is None or not vector.ndim or vector.dtype.kind not in "fiub":
         raise ValueError(f"expected a trajectory, a text, chat messages or an array, got {thing!r:.80}")
+    vector = vector.astype(np.float32)
     return Trajectory(observations=vector[None], actions=np.zeros((0,), dtype=np.float32))
+
+
+def _as_array(thing: Any) -> NDArray[Any] | None:
+    try:
+        return np.asarray(thing)
+    except (TypeError, ValueError):
+        return None
 
 
 def prompt_key(item: Trajectory) -> str:
