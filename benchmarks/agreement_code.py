@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from rewardlab import sandbox
+from rewardlab.functional import share_interval
 from rewardlab.rewards.verifiers.code import CodeTests
-from rewardlab.training.report import share_interval
 from rewardlab.types import Status, Trajectory
 
 SETS = ("humaneval_samples.train", "humaneval_samples.dev", "mbpp_samples.train", "mbpp_samples.dev")

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rewardlab.functional import share_interval
 from rewardlab.rewards.verifiers.math import MathAnswer
-from rewardlab.training.report import share_interval
 from rewardlab.types import Trajectory
 
 LATEX = [Path(__file__).parent / "data" / f"latex_{name}.jsonl" for name in ("answers", "heldout")]

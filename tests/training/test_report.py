@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from rewardlab.extras import MissingExtra
+from rewardlab.functional import share_interval
 from rewardlab.training import report_plots
 from rewardlab.training.credit.base import Advantages
 from rewardlab.training.metrics import RunFolder, step_metrics
-from rewardlab.training.report import read_lines, share_interval, write_report
+from rewardlab.training.report import read_lines, write_report
 from rewardlab.training.report_plots import smoothed
 from rewardlab.types import Scores, Status, Task, Trajectory
 
@@ -284,15 +285,6 @@ def test_a_smoothed_curve_begins_at_its_first_value_and_passes_over_gaps() -> No
     assert smoothed([2.0, 2.0, nan, 2.0]) == pytest.approx([2.0] * 4)
     assert np.isnan(smoothed([nan, 1.0])[0])
     assert smoothed([0.0, 1.0], weight=0.5) == pytest.approx([0.0, 0.5 / 0.75])
-
-
-def test_the_interval_of_a_share_is_wilsons() -> None:
-    # worked out by hand for 1 of 4: centre (0.25 + z2 / 8) / (1 + z2 / 4), z2 = 3.841459
-    low, high = share_interval(0.25, 4)
-    assert (low, high) == pytest.approx((0.045587, 0.699358), abs=1e-6)
-    assert share_interval(0.0, 0) == (0.0, 1.0)
-    assert share_interval(0.0, 10)[0] == 0.0
-    assert share_interval(1.0, 10)[1] == pytest.approx(1.0)
 
 
 def test_ticks_of_a_share_are_in_percent() -> None:

@@ -55,7 +55,7 @@ class RunOutcome:
         from rich.table import Table
         from rich.text import Text
 
-        from rewardlab.training.report import share_interval
+        from rewardlab.functional.intervals import share_interval
 
         grid = Table(title=f"Held-out tasks ({self.tasks})", title_justify="left")
         for column in ("", "step", "success", "95% interval", "mean reward"):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rewardlab.extras import require
+from rewardlab.functional.intervals import share_interval
 from rewardlab.storage import Problems, read_trajectories
 from rewardlab.training import report_html as write
 from rewardlab.training.report_html import number, percent
@@ -73,21 +74,6 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.strip() and line.endswith("\n")]
-
-
-def share_interval(share: float, count: int) -> tuple[float, float]:
-    """95% interval of a share of independent successes (Wilson 1927, score interval without correction).
-
-    Args:
-        share: successes over tries, in [0, 1].
-        count: tries; with none the interval is all of [0, 1].
-    """
-    if not count or not math.isfinite(share):
-        return 0.0, 1.0
-    z = 1.959963984540054
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _page(folder: Path, metrics: Lines, evaluations: Lines, warm_start: Lines) -> str:
