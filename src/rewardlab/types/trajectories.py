@@ -1,32 +1,19 @@
-"""The data that flows through rewardlab: tasks, trajectories, tokens, preferences and scores.
+"""What happened: tasks, the attempts at them, and the exact tokens of an attempt.
 
-Only numpy and the standard library are imported here, so that every other room can build on it. One `Trajectory` class
-serves both arrays (Gymnasium) and chats (language-model agents): the columns are the same, only what stands in them differs.
+One `Trajectory` class serves both arrays (Gymnasium) and chats (language-model agents): the columns are the same, only what
+stands in them differs.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-Message = dict[str, Any]
-"""One chat message in the OpenAI format: `role`, `content`, and `tool_calls`, `tool_call_id` or `name` where they apply."""
-
-ROLES = ("system", "developer", "user", "assistant", "tool")
-
-
-class Status(IntEnum):
-    """What became of one sample: it got a value, the reward had nothing to say about it, or scoring it broke."""
-
-    SCORED = 0
-    ABSTAINED = 1
-    FAILED = 2
+from rewardlab.types.messages import Message, check_message, message_text
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -274,247 +261,6 @@ class Trajectory:
         return cls(observations=[opening, []], actions=[{"role": "assistant", "content": completion}], **columns)
 
 
-@dataclass(slots=True, kw_only=True)
-class Preference:
-    """One comparison of two attempts.
-
-    Args:
-        chosen: the better one; a trajectory, or text or an array that becomes one.
-        rejected: the worse one.
-        label: probability in [0, 1] that `chosen` is better; 0.5 is a tie, and values between are soft votes.
-        annotator: who compared them, or None.
-        strength: how much better, on the annotator's own scale (used as a margin), or None.
-        weight: non-negative weight of this comparison in a loss.
-    """
-
-    chosen: Any
-    rejected: Any
-    label: float = 1.0
-    annotator: str | None = None
-    strength: float | None = None
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.label <= 1.0:
-            raise ValueError(f"label must be in [0, 1], got {self.label}; use strength= for margins")
-        if not (np.isfinite(self.weight) and self.weight >= 0):
-            raise ValueError(f"weight must be finite and not negative, got {self.weight}")
-        if self.strength is not None and not np.isfinite(self.strength):
-            raise ValueError(f"strength must be finite or None, got {self.strength}")
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Scores:
-    """What a reward says about N trajectories. A value stands only where the status is SCORED; elsewhere it is NaN.
-
-    Args:
-        values: float64[sample].
-        status: int8[sample] of `Status`.
-        notes: a reason or a critique for each sample, or None where nobody wrote one.
-        steps: for each sample float64[action] or None; None where the reward gives no per-step values.
-        parts: the scores that were combined into these, by name.
-        confidence: float64[sample] in [0, 1], or None.
-        reward_hash: content hash of the spec that gave these scores, or None.
-    """
-
-    values: NDArray[np.float64]
-    status: NDArray[np.int8] = None  # type: ignore[assignment]  # derived from the values when not given
-    notes: list[str | None] | None = None
-    steps: list[NDArray[np.float64] | None] | None = None
-    parts: dict[str, Scores] = field(default_factory=dict)
-    confidence: NDArray[np.float64] | None = None
-    reward_hash: str | None = None
-
-    def __post_init__(self) -> None:
-        self.values = np.asarray(self.values, dtype=np.float64)
-        if self.values.ndim != 1:
-            raise ValueError(f"values must be one-dimensional, one per sample, got shape {self.values.shape}")
-        count = self.values.size
-        finite = np.isfinite(self.values)
-        if self.status is None:
-            self.status = np.where(finite, np.int8(Status.SCORED), np.int8(Status.FAILED))
-            if not finite.all():
-                notes = list(self.notes) if self.notes is not None else [None] * count
-                for index in np.flatnonzero(~finite):
-                    notes[index] = (
-                        notes[index] or f"the reward returned {self.values[index]}, which is not a finite number"
-                    )
-                self.notes = notes
-        else:
-            self.status = np.asarray(self.status, dtype=np.int8)
-            if self.status.shape != (count,):
-                raise ValueError(f"status must have {count} entries, one per sample, got shape {self.status.shape}")
-            wrong = np.flatnonzero((self.status == Status.SCORED) & ~finite)
-            if wrong.size:
-                raise ValueError(f"sample {wrong[0]} is marked scored but its value is {self.values[wrong[0]]}")
-        if finite.all() and not self.status.any():
-            pass  # the common case: everything scored, nothing to blank out
-        else:
-            self.values = np.where(self.status == Status.SCORED, self.values, np.nan)
-        for name, column in (("notes", self.notes), ("steps", self.steps), ("confidence", self.confidence)):
-            if column is not None and len(column) != count:
-                raise ValueError(f"{name} must have {count} entries, one per sample, got {len(column)}")
-        for name, part in self.parts.items():
-            if len(part) != count:
-                raise ValueError(f"part {name!r} has {len(part)} samples, expected {count}")
-
-    def __len__(self) -> int:
-        return int(self.values.size)
-
-    def __repr__(self) -> str:
-        tally = ", ".join(f"{count} {name}" for name, count in self.counts().items() if count)
-        parts = f", parts: {', '.join(name for name, _ in self.flat_parts())}" if self.parts else ""
-        return f"Scores(mean {self.mean():.4g}; {tally or 'empty'}{parts})"
-
-    @property
-    def scored(self) -> NDArray[np.bool_]:
-        """bool[sample]: where a value stands."""
-        return self.status == Status.SCORED
-
-    @property
-    def failed(self) -> NDArray[np.bool_]:
-        """bool[sample]: where scoring broke."""
-        return self.status == Status.FAILED
-
-    @property
-    def abstained(self) -> NDArray[np.bool_]:
-        """bool[sample]: where the reward had nothing to say."""
-        return self.status == Status.ABSTAINED
-
-    def counts(self) -> dict[str, int]:
-        """How many samples were scored, abstained and failed."""
-        tally = np.bincount(self.status, minlength=3)
-        return {state.name.lower(): int(tally[state]) for state in Status}
-
-    def mean(self) -> float:
-        """Mean value of the scored samples; NaN when there are none."""
-        scored = self.values[self.scored]
-        return float(scored.mean()) if scored.size else float("nan")
-
-    def note(self, index: int) -> str | None:
-        """The note of one sample, or None."""
-        return None if self.notes is None else self.notes[index]
-
-    def flat_parts(self, prefix: str = "") -> Iterator[tuple[str, Scores]]:
-        """Every part at every depth with its dotted name, such as `tools.name`."""
-        for name, part in self.parts.items():
-            yield prefix + name, part
-            yield from part.flat_parts(f"{prefix}{name}.")
-
-    def select(self, indices: ArrayLike) -> Scores:
-        """The scores of some samples, in the given order, with all their parts."""
-        chosen = np.asarray(indices)
-        if chosen.dtype == np.bool_:
-            chosen = np.flatnonzero(chosen)
-        return replace(
-            self,
-            values=self.values[chosen],
-            status=self.status[chosen],
-            notes=None if self.notes is None else [self.notes[index] for index in chosen],
-            steps=None if self.steps is None else [self.steps[index] for index in chosen],
-            parts={name: part.select(chosen) for name, part in self.parts.items()},
-            confidence=None if self.confidence is None else self.confidence[chosen],
-        )
-
-    @classmethod
-    def blank(cls, count: int, status: Status = Status.ABSTAINED, note: str | None = None) -> Scores:
-        """Scores of `count` samples that all abstained or failed for the same reason."""
-        if status == Status.SCORED:
-            raise ValueError("blank scores hold no values, so they cannot be SCORED")
-        return cls(
-            values=np.full(count, np.nan),
-            status=np.full(count, status, dtype=np.int8),
-            notes=None if note is None else [note] * count,
-        )
-
-    @classmethod
-    def concatenate(cls, pieces: Sequence[Scores]) -> Scores:
-        """Join scores of several batches; parts are the union of the names, abstained where a batch did not have one."""
-        if not pieces:
-            return cls(values=np.empty(0))
-        if len(pieces) == 1:
-            return pieces[0]
-        names = dict.fromkeys(name for piece in pieces for name in piece.parts)
-        confidence = None
-        if any(piece.confidence is not None for piece in pieces):
-            confidence = np.concatenate(
-                [np.full(len(piece), np.nan) if piece.confidence is None else piece.confidence for piece in pieces]
-            )
-        hashes = {piece.reward_hash for piece in pieces}
-        return cls(
-            values=np.concatenate([piece.values for piece in pieces]),
-            status=np.concatenate([piece.status for piece in pieces]),
-            notes=_join([(piece.notes, len(piece)) for piece in pieces]),
-            steps=_join([(piece.steps, len(piece)) for piece in pieces]),
-            parts={
-                name: cls.concatenate([piece.parts.get(name) or cls.blank(len(piece)) for piece in pieces])
-                for name in names
-            },
-            confidence=confidence,
-            reward_hash=hashes.pop() if len(hashes) == 1 else None,
-        )
-
-    @classmethod
-    def scatter(cls, pieces: Sequence[tuple[NDArray[np.intp], Scores]], count: int) -> Scores:
-        """Put scores of disjoint subsets back in their places; samples in no subset abstained."""
-        covered = np.concatenate([indices for indices, _ in pieces]) if pieces else np.empty(0, dtype=np.intp)
-        missing = np.setdiff1d(np.arange(count), covered)
-        joined = [scores for _, scores in pieces]
-        if missing.size:
-            joined = [*joined, cls.blank(missing.size)]
-            covered = np.concatenate([covered, missing])
-        return cls.concatenate(joined).select(np.argsort(covered, kind="stable"))
-
-
-def check_message(message: object, *, where: str) -> None:
-    """Raise a ValueError that says what is wrong with a chat message and where it stands."""
-    if type(message) is not dict and not isinstance(message, Mapping):  # the first test is the quick one
-        raise ValueError(f"{where} must be a chat message (a dict with role and content), got {message!r:.80}")
-    role = message.get("role")
-    if role not in ROLES:
-        raise ValueError(f"{where} has role {role!r}, expected one of {', '.join(ROLES)}")
-    content = message.get("content")
-    if content is not None and not isinstance(content, (str, list)):
-        raise ValueError(
-            f"{where} has content of type {type(content).__name__}, expected a string, a list of parts or None"
-        )
-    calls = message.get("tool_calls")
-    if calls is not None and not isinstance(calls, list):
-        raise ValueError(f"{where} has tool_calls of type {type(calls).__name__}, expected a list or None")
-
-
-def message_text(message: Message) -> str:
-    """The text of a chat message: its content, or its text parts joined; empty where there is none."""
-    content = message.get("content")
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    return "".join(part.get("text", "") for part in content if isinstance(part, Mapping) and part.get("type") == "text")
-
-
-def call_arguments(call: Mapping[str, Any]) -> tuple[str, Any]:
-    """Name and parsed arguments of one tool call in the OpenAI format.
-
-    Returns:
-        The name, and the arguments as a JSON value. Arguments that are already a dict pass unchanged.
-
-    Raises:
-        ValueError: the call has no name, or its arguments are not JSON.
-    """
-    function = call.get("function", call)
-    name = function.get("name") if isinstance(function, Mapping) else None
-    if not isinstance(name, str):
-        raise ValueError(f"tool call has no name: {call!r:.120}")
-    arguments = function.get("arguments", {})
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments) if arguments.strip() else {}
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"arguments of tool call {name!r} are not JSON: {error}") from error
-    return name, arguments
-
-
 def group_indices(trajectories: Sequence[Trajectory]) -> list[NDArray[np.intp]]:
     """Positions of the members of each group, in order of first appearance; a trajectory without a group is its own."""
     members: dict[object, list[int]] = {}
@@ -522,12 +268,6 @@ def group_indices(trajectories: Sequence[Trajectory]) -> list[NDArray[np.intp]]:
         key: object = trajectory.group if trajectory.group is not None else (index,)
         members.setdefault(key, []).append(index)
     return [np.asarray(indices, dtype=np.intp) for indices in members.values()]
-
-
-def _join(columns: Sequence[tuple[list[Any] | None, int]]) -> list[Any] | None:
-    if all(column is None for column, _ in columns):
-        return None
-    return [entry for column, count in columns for entry in (column if column is not None else [None] * count)]
 
 
 def _same(left: Any, right: Any) -> bool:
