@@ -19,6 +19,12 @@ if TYPE_CHECKING:
         group_relative,
         leave_one_out,
     )
+    from rewardlab.functional.contrastive import difference_views, info_nce
+    from rewardlab.functional.general_preference import (
+        general_preference_logistic,
+        general_preference_regression,
+        skew_symmetric_score,
+    )
     from rewardlab.functional.intervals import share_interval
     from rewardlab.functional.kl import kl_estimate
     from rewardlab.functional.policy_losses import (
@@ -32,6 +38,10 @@ if TYPE_CHECKING:
         token_weights,
         whiten,
     )
+    from rewardlab.functional.preferences import bradley_terry, centring, hinge
+    from rewardlab.functional.process import step_binary, step_soft, until_first_error
+    from rewardlab.functional.rankings import plackett_luce
+    from rewardlab.functional.ratings import ordinal, regression
     from rewardlab.functional.returns import discounted_returns, generalised_advantage_estimation
 
 __all__ = [
@@ -39,19 +49,33 @@ __all__ = [
     "Surrogate",
     "batch_mean",
     "best_of_group",
+    "bradley_terry",
+    "centring",
     "clipped_surrogate",
+    "difference_views",
     "discounted_returns",
+    "general_preference_logistic",
+    "general_preference_regression",
     "generalised_advantage_estimation",
     "group_relative",
     "grpo_loss",
+    "hinge",
+    "info_nce",
     "kl_estimate",
     "kl_in_advantages",
     "leave_one_out",
     "log_importance_weights",
     "negative_log_likelihood",
+    "ordinal",
+    "plackett_luce",
+    "regression",
     "reinforce_loss",
     "share_interval",
+    "skew_symmetric_score",
+    "step_binary",
+    "step_soft",
     "token_weights",
+    "until_first_error",
     "whiten",
 ]
 
@@ -78,9 +102,32 @@ _load, __dir__, _ = lazy_names(
             "token_weights",
             "whiten",
         ],
+        "rewardlab.functional.contrastive": ["difference_views", "info_nce"],
+        "rewardlab.functional.general_preference": [
+            "general_preference_logistic",
+            "general_preference_regression",
+            "skew_symmetric_score",
+        ],
+        "rewardlab.functional.preferences": ["bradley_terry", "centring", "hinge"],
+        "rewardlab.functional.process": ["step_binary", "step_soft", "until_first_error"],
+        "rewardlab.functional.rankings": ["plackett_luce"],
+        "rewardlab.functional.ratings": ["ordinal", "regression"],
         "rewardlab.functional.returns": ["discounted_returns", "generalised_advantage_estimation"],
     },
-    rooms=["advantages", "intervals", "kl", "policy_losses", "returns", "selection"],
+    rooms=[
+        "advantages",
+        "contrastive",
+        "general_preference",
+        "intervals",
+        "kl",
+        "policy_losses",
+        "preferences",
+        "process",
+        "rankings",
+        "ratings",
+        "returns",
+        "selection",
+    ],
 )
 _PLAIN = ("intervals", "share_interval")
 
