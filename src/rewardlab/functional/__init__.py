@@ -19,6 +19,13 @@ if TYPE_CHECKING:
         group_relative,
         leave_one_out,
     )
+    from rewardlab.functional.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha, pairwise_agreement
+    from rewardlab.functional.calibration import (
+        ReliabilityCurve,
+        brier_score,
+        expected_calibration_error,
+        reliability_curve,
+    )
     from rewardlab.functional.contrastive import difference_views, info_nce
     from rewardlab.functional.general_preference import (
         general_preference_logistic,
@@ -46,14 +53,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RelativeAdvantages",
+    "ReliabilityCurve",
     "Surrogate",
     "batch_mean",
     "best_of_group",
     "bradley_terry",
+    "brier_score",
     "centring",
     "clipped_surrogate",
+    "cohen_kappa",
     "difference_views",
     "discounted_returns",
+    "expected_calibration_error",
+    "fleiss_kappa",
     "general_preference_logistic",
     "general_preference_regression",
     "generalised_advantage_estimation",
@@ -63,13 +75,16 @@ __all__ = [
     "info_nce",
     "kl_estimate",
     "kl_in_advantages",
+    "krippendorff_alpha",
     "leave_one_out",
     "log_importance_weights",
     "negative_log_likelihood",
     "ordinal",
+    "pairwise_agreement",
     "plackett_luce",
     "regression",
     "reinforce_loss",
+    "reliability_curve",
     "share_interval",
     "skew_symmetric_score",
     "step_binary",
@@ -112,10 +127,19 @@ _load, __dir__, _ = lazy_names(
         "rewardlab.functional.process": ["step_binary", "step_soft", "until_first_error"],
         "rewardlab.functional.rankings": ["plackett_luce"],
         "rewardlab.functional.ratings": ["ordinal", "regression"],
+        "rewardlab.functional.agreement": ["cohen_kappa", "fleiss_kappa", "krippendorff_alpha", "pairwise_agreement"],
+        "rewardlab.functional.calibration": [
+            "ReliabilityCurve",
+            "brier_score",
+            "expected_calibration_error",
+            "reliability_curve",
+        ],
         "rewardlab.functional.returns": ["discounted_returns", "generalised_advantage_estimation"],
     },
     rooms=[
         "advantages",
+        "agreement",
+        "calibration",
         "contrastive",
         "general_preference",
         "intervals",
@@ -129,7 +153,22 @@ _load, __dir__, _ = lazy_names(
         "selection",
     ],
 )
-_PLAIN = ("intervals", "share_interval")
+_PLAIN = frozenset(
+    {
+        "agreement",
+        "calibration",
+        "intervals",
+        "share_interval",
+        "cohen_kappa",
+        "fleiss_kappa",
+        "krippendorff_alpha",
+        "pairwise_agreement",
+        "ReliabilityCurve",
+        "brier_score",
+        "expected_calibration_error",
+        "reliability_curve",
+    }
+)
 
 
 def __getattr__(name: str) -> Any:
