@@ -40,6 +40,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.scoring": ["score"],
         "rewardlab.rescoring": ["rescore"],
         "rewardlab.training.loop": ["train"],
+        "rewardlab.learning.fitting": ["fit"],
     },
     rooms=[
         "config",

@@ -5,6 +5,19 @@ from rewardlab.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "rewardlab.learning.fitting": ["Fit", "FitResult", "FitStopped", "fit"],
         "rewardlab.learning.data": ["PreferenceData", "RankingData", "RatingData", "StepLabelData", "as_trajectory"],
+        "rewardlab.learning.item_losses": ["OrdinalLoss", "PlackettLuceLoss", "ProcessLoss", "RegressionLoss"],
+        "rewardlab.learning.losses": [
+            "LOSSES",
+            "BradleyTerryLoss",
+            "ContrastiveLoss",
+            "GeneralPreferenceLoss",
+            "HingeLoss",
+            "Loss",
+            "MixtureLoss",
+            "make_loss",
+        ],
+        "rewardlab.learning.rows": ["PairRows", "RankRows", "RatingRows", "StepRows"],
     },
 )

@@ -1,0 +1,478 @@
+"""One fitter for every reward model: any encoder, any head, any loss, on any of the four kinds of judgements.
+
+A step depends on the seed, its own number and the weights alone, so that a fit that was killed and resumed gives the numbers
+of one that was not. Chosen and rejected need not be in one batch of the encoder: a step's texts are cut into batches of
+similar length, and the loss is taken over all of their outputs together.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rewardlab.learning.fit_record import FitRecord, data_digest
+from rewardlab.learning.fit_weights import Weights, autocast_type, copied, gradient_checkpointing, who_fits
+from rewardlab.learning.inputs import CachedFeatures, Inputs, evaluating, is_frozen, make_inputs
+from rewardlab.learning.losses import DEFAULTS, Loss, make_loss
+from rewardlab.learning.tables import Data, kind_of, make_table
+from rewardlab.policies.batching import micro_batches
+from rewardlab.rewards.models.base import NoScalarValue, Outputs
+from rewardlab.rewards.models.model import RewardModel
+from rewardlab.training.checkpoint import load_module_state, module_state
+from rewardlab.training.objectives.learner import Schedule, schedule_factor
+from rewardlab.training.seats import derived_seed
+
+if TYPE_CHECKING:
+    from rewardlab.training.trackers import Tracker
+
+Monitor = Literal["accuracy", "loss"]
+
+
+class FitStopped(RuntimeError):
+    """The loss or its gradient is no number any more; the message names the rows of that batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitResult:
+    """What a fit gave.
+
+    Args:
+        model: the fitted model; saved, where there was an output folder.
+        metrics: the numbers of each step: loss, gradient_norm, learning_rate, rows.
+        evaluations: those of each evaluation: step, loss, accuracy.
+        best: the evaluation whose weights the model has; None where nothing was held out.
+        stopped: whether patience ended it before the last step.
+    """
+
+    model: RewardModel
+    metrics: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    best: dict[str, Any] | None
+    stopped: bool
+
+
+def fit(
+    model: RewardModel,
+    data: Data,
+    *,
+    loss: Loss | Mapping[str, Any] | str | None = None,
+    validation: Data | float | None = None,
+    epochs: float = 1.0,
+    steps: int | None = None,
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.0,
+    schedule: Schedule = "cosine",
+    warmup: float = 0.05,
+    max_grad_norm: float | None = 1.0,
+    batch_length: int | None = None,
+    patience: int | None = None,
+    evaluate_every: int | None = None,
+    gradient_checkpointing: bool = False,
+    dtype: Any = None,
+    normalise: bool = True,
+    seed: int = 0,
+    output: str | Path | None = None,
+    resume: bool = True,
+    progress_bar: bool = False,
+    trackers: Sequence[str | Tracker] = (),
+    rates: Mapping[str, float] | None = None,
+    monitor: Monitor | None = None,
+    checkpoint_every: int | None = None,
+) -> FitResult:
+    """Fit a reward model to judgements, in place.
+
+    Args:
+        model: what is fitted.
+        data: comparisons, rankings, ratings or labels of steps.
+        loss: an object, a name or a spec; None for the usual one of the kind of data. Rankings go with losses of
+            comparisons too.
+        validation: judgements that are held out, or the share of the prompts that is; None for none. The fitted model has
+            the weights that were best on them.
+        epochs: passes over the rows, where `steps` is None.
+        steps: changes of the weights.
+        batch_size: rows in a step, over all processes.
+        learning_rate: of AdamW, at its height.
+        weight_decay: of AdamW.
+        schedule: "cosine" or "linear" fall to 0, "constant" does not.
+        warmup: share of the steps over which the rate rises.
+        max_grad_norm: longer gradients are shortened; None for no limit.
+        batch_length: the most work (tokens, padding included) whose activations are kept at once; a step with more adds
+            gradients up. None keeps a whole step's.
+        patience: evaluations without a better one, after which the fit ends; None for never.
+        evaluate_every: steps between evaluations; None for a tenth of all.
+        gradient_checkpointing: whether activations are computed again on the way back, which saves memory.
+        dtype: what the encoder computes in: "float32", "bfloat16", or None for bfloat16 with texts on GPUs that have it.
+        normalise: whether values are shifted and scaled so that the training items have mean 0 and deviation 1.
+        seed: of the order of rows, and of dropout.
+        output: a folder for logs, checkpoints and the model; None keeps nothing.
+        resume: go on where the folder's newest checkpoint is; False refuses a folder that has one.
+        progress_bar: whether there is a bar.
+        trackers: names or objects of `rewardlab.training.trackers`.
+        rates: by the beginning of a weight's name (`{"encoder": 0.1}`), what its learning rate is multiplied by.
+        monitor: which held-out number tells the best weights; None for the accuracy of comparisons and rankings, and the
+            loss of anything else. Of equal accuracies the one with the lower loss is better.
+        checkpoint_every: steps between checkpoints; None for a tenth of all.
+
+    Returns:
+        The model and its numbers.
+
+    Raises:
+        ValueError: options, data, loss and model do not fit together; the message says how.
+        FitStopped: the loss is no number any more. The last checkpoint stays, and the weights are those before that step.
+    """
+    options = dict(locals())
+    return Fit(**options).run()
+
+
+@dataclass(kw_only=True)
+class Fit:
+    """A fit in parts; `fit` says what its options are."""
+
+    model: RewardModel
+    data: Any
+    loss: Any
+    validation: Any
+    epochs: float
+    steps: int | None
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    schedule: Schedule
+    warmup: float
+    max_grad_norm: float | None
+    batch_length: int | None
+    patience: int | None
+    evaluate_every: int | None
+    gradient_checkpointing: bool
+    dtype: Any
+    normalise: bool
+    seed: int
+    output: str | Path | None
+    resume: bool
+    progress_bar: bool
+    trackers: Sequence[Any]
+    rates: Mapping[str, float] | None
+    monitor: Monitor | None
+    checkpoint_every: int | None
+
+    done: int = field(default=0, init=False)
+    stopped: bool = field(default=False, init=False)
+    best: dict[str, Any] | None = field(default=None, init=False)
+    best_weights: dict[str, Tensor] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._check()
+        kind = kind_of(self.data)
+        self.criterion = make_loss(DEFAULTS[kind] if self.loss is None else self.loss)  # type: ignore[index]
+        self.processes = who_fits()
+        self.network = self.model.network
+        if self.model.device is not None or torch.cuda.is_available():
+            self.network.to(self.model.device or "cuda")
+        training, held_out = self.data, self.validation
+        if isinstance(held_out, (int, float)):
+            training, held_out = training.split(float(held_out), seed=self.seed)
+        self.training = training if not len(training) else training.without_unused_items()
+        self.held_out = held_out if held_out is None or not len(held_out) else held_out.without_unused_items()
+        head, device = self.network.head, self.network.device
+        self.table = make_table(self.training, head, device, reads=self.criterion.reads)
+        self.held_table = None
+        if self.held_out is not None:
+            self.held_table = make_table(self.held_out, head, device, reads=self.criterion.reads, held_out=True)
+        self.weights = Weights(self.network, self.processes, weight_decay=self.weight_decay, rates=self.rates)
+        count = len(self.table)
+        self.batch_size = min(self.batch_size, count)
+        self.rows = max(1, round(self.epochs * count)) if self.steps is None else self.steps * self.batch_size
+        self.steps = math.ceil(self.rows / self.batch_size)
+        self.warmup_steps = round(self.warmup * self.steps)
+        tenth = max(1, self.steps // 10)
+        self.evaluate_every, self.checkpoint_every = self.evaluate_every or tenth, self.checkpoint_every or tenth
+        self._orders: dict[int, Tensor] = {}
+        self._first_seed = derived_seed(self.seed, "fit", self.processes.rank)
+
+    def _check(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("steps", "patience", "evaluate_every", "checkpoint_every", "batch_length"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1 or None, got {getattr(self, name)}")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"warmup must lie between 0 and 1, got {self.warmup}; it is a share of the steps")
+        if self.schedule not in ("cosine", "linear", "constant"):
+            raise ValueError(f'schedule must be "cosine", "linear" or "constant", got {self.schedule!r}')
+        if self.monitor not in (None, "accuracy", "loss"):
+            raise ValueError(f'monitor must be "accuracy" or "loss", got {self.monitor!r}')
+        if self.patience is not None and self.validation is None:
+            raise ValueError("patience needs validation: judgements that are held out, or the share of prompts that is")
+
+    # ---- the whole of it ------------------------------------------------------------------------------------------------
+
+    def run(self) -> FitResult:
+        """Fit, from where the output folder is to the end."""
+        network, steps = self.network, self.steps
+        assert steps is not None  # set when this was built
+        record = FitRecord(
+            self.output, self.processes, trackers=self.trackers, progress_bar=self.progress_bar
+        )  # fmt: skip
+        devices = [network.device] if network.device.type == "cuda" else []
+        with (
+            record,
+            gradient_checkpointing(network.encoder, self.gradient_checkpointing) as recompute,
+            torch.random.fork_rng(devices=devices),
+        ):
+            fingerprint = self._fingerprint() if self.output is not None else {}
+            state = record.restore(fingerprint, resume=self.resume)
+            if state is not None:
+                self._restore(state)
+            self._read(recompute)
+            record.start(self._config(), step=self.done, steps=steps)
+            if self.held_table is not None and not record.evaluations:
+                self._evaluate(record)
+            network.train()
+            if isinstance(self.inputs, CachedFeatures):
+                network.encoder.eval()
+            while self.done < steps and not self.stopped:
+                record.step(self._step())
+                if self.held_table is not None and (self.done % self.evaluate_every == 0 or self.done == steps):  # type: ignore[operator]
+                    self._evaluate(record)
+                if self.done % self.checkpoint_every == 0 or self.done == steps or self.stopped:  # type: ignore[operator]
+                    self._checkpoint(record, fingerprint)
+            self._finish()
+        model = self.model
+        if record.folder is not None and self.processes.main:
+            model = model.save(record.folder.path / "model")
+        self.processes.wait()
+        return FitResult(
+            model=model, metrics=record.metrics, evaluations=record.evaluations, best=self.best, stopped=self.stopped
+        )
+
+    def _read(self, recompute: bool) -> None:
+        """Prepare the items, and make sure that the head finds in their features what it needs."""
+        network = self.network
+        text = not is_frozen(network.encoder) and hasattr(network.encoder, "collate_groups")
+        read = functools.partial(
+            make_inputs,
+            network,
+            batch_length=self.batch_length,
+            autocast=autocast_type(self.dtype, network.device, self.processes, text=text),
+            recompute=recompute,
+        )
+        self.inputs: Inputs = read(self.training.items)
+        self.held_inputs = None if self.held_out is None else read(self.held_out.items)
+        with torch.no_grad(), evaluating(network.encoder):
+            example = self.inputs.encode(torch.zeros(1, dtype=torch.int64, device=network.device))
+        head = network.head
+        for name in ("prompt", "steps"):
+            if getattr(head, f"needs_{name}") and getattr(example, name) is None:
+                raise ValueError(
+                    f"a {head.kind} head needs features of the {name}, and this {network.encoder.kind} encoder gives none; "
+                    "choose an encoder that does, or another head"
+                )
+
+    # ---- one step -------------------------------------------------------------------------------------------------------
+
+    def _step(self) -> dict[str, Any]:
+        """Change the weights once."""
+        network, steps = self.network, self.steps
+        assert steps is not None  # set when this was built
+        self._seed()
+        rows = self._batch(self.done)
+        weight = self.table.weight
+        total = max(float(weight[rows].sum()), 1e-12) if weight is not None else float(len(rows))
+        own = rows if self.processes.count == 1 else rows[self.processes.rank :: self.processes.count]
+        value, broken = torch.zeros((), device=network.device), []
+        for chunk in self._chunks(own):
+            each = self._losses(chunk)
+            loss = (each if weight is None else each * weight[chunk]).sum() / total
+            loss.backward()
+            value = value + loss.detach()
+            if not math.isfinite(value.item()):
+                broken += chunk[~torch.isfinite(each.detach())].tolist()
+        norm = self.weights.gradient_norm(self.max_grad_norm)
+        measured, length = self.processes.add_up(value).item(), norm.item()
+        if not (math.isfinite(measured) and math.isfinite(length)):
+            self.weights.drop_gradients()
+            raise FitStopped(self._stopped(self.processes.gather(broken), rows, measured, length))
+        rate = self.learning_rate * schedule_factor(self.schedule, self.done / steps, self.done, self.warmup_steps)
+        self.weights.step(rate)
+        self.done += 1
+        return {
+            "step": self.done, "loss": measured, "gradient_norm": length, "learning_rate": rate, "rows": len(rows),
+        }  # fmt: skip
+
+    def _losses(self, rows: Tensor) -> Tensor:
+        """The loss of some rows."""
+        items = self.table.items(rows)
+        if self.inputs.cheap and self.table.kind != "rankings":
+            needed = items.reshape(-1)
+            places = torch.arange(len(needed), device=needed.device).view(items.shape)
+        else:
+            present = items >= 0
+            needed, inverse = torch.unique(items[present], return_inverse=True)
+            places = torch.full_like(items, -1)
+            places[present] = inverse
+        encoded = self.inputs.encode(needed)
+        head = self.network.head
+        outputs: Outputs = head(encoded)
+        if self.criterion.needs_views:
+            outputs = {**outputs, "features": encoded.response, "second_view": self.inputs.encode(needed).response}
+        return self.criterion(head, outputs, self.table.rows(rows, places))
+
+    def _batch(self, step: int) -> Tensor:
+        """The rows of a step: every row once before any comes again."""
+        count = len(self.table)
+        start, stop = step * self.batch_size, min((step + 1) * self.batch_size, self.rows)
+        pieces = []
+        while start < stop:
+            epoch, place = divmod(start, count)
+            if epoch not in self._orders:
+                order = np.random.default_rng([self.seed % 2**64, epoch]).permutation(count)
+                self._orders = {epoch: torch.from_numpy(order).to(self.network.device)}
+            pieces.append(self._orders[epoch][place : place + stop - start])
+            start += len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def _chunks(self, rows: Tensor) -> list[Tensor]:
+        """Rows whose activations are kept at once."""
+        if not len(rows):
+            return []
+        if self.batch_length is None or self.inputs.cheap:
+            return [rows]
+        lengths = [
+            max(self.inputs.lengths[item] for item in items if item >= 0) for items in self.table.items(rows).tolist()
+        ]
+        cut = micro_batches(lengths, max(1, self.batch_length // self.table.per_row))
+        return [rows[torch.tensor(chunk, device=rows.device)] for chunk in cut]
+
+    def _seed(self) -> None:
+        """Seed the generators for one step. `torch.manual_seed` takes as long as a whole step of a small model."""
+        seed = (self._first_seed + self.done) % 2**63
+        torch.default_generator.manual_seed(seed)
+        if self.network.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def _stopped(self, broken: list[int], rows: Tensor, loss: float, norm: float) -> str:
+        named = sorted(set(broken)) or sorted(set(rows.tolist()))
+        what = (
+            f"the loss is {loss}"
+            if not math.isfinite(loss)
+            else f"the loss is {loss:.4g}, but its gradient is {norm} long"
+        )
+        items = [
+            int(item) for item in self.table.items(torch.tensor(named[:3], device=rows.device)).reshape(-1) if item >= 0
+        ]
+        shown = "; ".join(_shown(self.training.items[item]) for item in items)
+        kept = "" if self.output is None else f" The last good checkpoint stays in {str(self.output)!r}."
+        return (
+            f"step {self.done + 1} of {self.steps}: {what} in rows {', '.join(map(str, named[:20]))}"
+            f"{' and others' if len(named) > 20 else ''} of the training data ({shown}).{kept} Look at these rows; where "
+            f"they are sound, lower learning_rate ({self.learning_rate:g}) or max_grad_norm"
+        )
+
+    # ---- evaluation -----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _evaluate(self, record: FitRecord) -> None:
+        """Try the held-out rows, and remember the weights when they are the best so far."""
+        assert self.held_inputs is not None
+        assert self.held_table is not None
+        head, table = self.network.head, self.held_table
+        with evaluating(head):
+            outputs: Outputs = head(self.held_inputs.all())
+            rows = torch.arange(len(table), device=self.network.device)
+            criterion = (
+                getattr(self.criterion, "base", self.criterion) if self.criterion.needs_views else self.criterion
+            )
+            each = criterion(head, outputs, table.rows(rows, table.items(rows)))
+            weight = torch.ones_like(each) if table.weight is None else table.weight
+            found = {
+                "step": self.done,
+                "loss": float((each * weight).sum() / weight.sum().clamp(min=1e-12)),
+                **table.measure(head, outputs),
+            }
+        record.evaluation(found)
+        if self.best is None or self._rank(found) > self._rank(self.best):
+            self.best, self.best_weights = found, copied(module_state(self.network))
+        elif self.patience is not None:
+            since = sum(line["step"] > self.best["step"] for line in record.evaluations)
+            self.stopped = since >= self.patience
+
+    def _rank(self, found: Mapping[str, Any]) -> tuple[float, ...]:
+        monitor = self.monitor or ("accuracy" if self.table.kind in ("preferences", "rankings") else "loss")
+        loss = -found["loss"] if math.isfinite(found["loss"]) else -math.inf
+        return (found["accuracy"], loss) if monitor == "accuracy" and "accuracy" in found else (loss,)
+
+    def _finish(self) -> None:
+        """The best weights, and the scale of their values."""
+        network = self.network
+        if self.best is not None and self.best_weights is not None and self.best["step"] != self.done:
+            load_module_state(network, self.best_weights)
+        network.eval()
+        if self.normalise:
+            with torch.no_grad():
+                outputs = network.head(self.inputs.all())
+                try:
+                    values = network.head.value(outputs).double()
+                except NoScalarValue:
+                    values = torch.zeros(1, dtype=torch.float64)
+                spread = float(values.std(correction=0))
+                network.shift.fill_(float(values.mean()))
+                network.scale.fill_(spread if spread > 1e-12 else 1.0)
+                settle = getattr(network.head, "settle", None)
+                if settle is not None:
+                    settle(outputs)
+        network.about["fit"] = {**self._config(), "done": self.done, "best": self.best, "stopped": self.stopped}
+
+    # ---- going on -------------------------------------------------------------------------------------------------------
+
+    def _config(self) -> dict[str, Any]:
+        names = (
+            "steps", "batch_size", "learning_rate", "weight_decay", "schedule", "warmup", "max_grad_norm", "seed",
+        )  # fmt: skip
+        return {"loss": repr(self.criterion), "rows": len(self.table), **{name: getattr(self, name) for name in names}}
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """What must be the same for a folder to be resumed."""
+        network = self.network
+        return {
+            **self._config(),
+            "rates": None if self.rates is None else dict(self.rates),
+            "evaluate_every": self.evaluate_every,
+            "encoder": f"{network.encoder.kind} {network.encoder.options()}",
+            "head": f"{network.head.kind} {network.head.options()}",
+            "data": data_digest(self.training),
+            "validation": None if self.held_out is None else data_digest(self.held_out),
+        }
+
+    def _checkpoint(self, record: FitRecord, fingerprint: Mapping[str, Any]) -> None:
+        if record.checkpoints is None:
+            return
+        state = {
+            "network": module_state(self.network),
+            "optimizer": self.weights.state_dict()["optimizer"],
+            "best": self.best_weights or {},
+        }
+        fit = {"done": self.done, "stopped": self.stopped, "best": self.best, "fingerprint": dict(fingerprint)}
+        record.checkpoint(self.done, state, fit)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        load_module_state(self.network, state["network"])
+        self.weights.load_state_dict({"optimizer": state["optimizer"]})
+        self.done, self.stopped, self.best = (state["fit"][name] for name in ("done", "stopped", "best"))
+        self.best_weights = state["best"] or None
+
+
+def _shown(item: Any) -> str:
+    if item.is_chat:
+        return repr(item.completion[:60])
+    first = np.asarray(item.observations[0], dtype=np.float64).reshape(-1)
+    return f"inputs from {first.min():.3g} to {first.max():.3g}"
