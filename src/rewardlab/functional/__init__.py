@@ -1,4 +1,4 @@
-"""Pure functions: advantages, returns, policy losses and estimates of the KL divergence on tensors, and intervals of shares.
+"""Pure functions: advantages, returns, losses of policies and of reward models, divergences, agreement and calibration.
 
 No state, no models. Every function states its shapes, checks them on its first lines and names the paper and equation that
 it follows. Names load on first use, so that what needs no torch works without it.

@@ -14,13 +14,13 @@ class ReliabilityCurve(NamedTuple):
     Args:
         stated: float64[bin], mean probability.
         found: float64[bin], mean label.
-        count: int64[bin].
+        rows: int64[bin], how many rows stand in each.
         lower, upper: float64[bin], the ends of the bins.
     """
 
     stated: NDArray[np.float64]
     found: NDArray[np.float64]
-    count: NDArray[np.int64]
+    rows: NDArray[np.int64]
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def reliability_curve(
     return ReliabilityCurve(
         stated=np.bincount(place, stated, minlength=len(edges) - 1)[kept] / size,
         found=np.bincount(place, found, minlength=len(edges) - 1)[kept] / size,
-        count=size,
+        rows=size,
         lower=edges[:-1][kept],
         upper=edges[1:][kept],
     )
@@ -82,8 +82,8 @@ def expected_calibration_error(
         In [0, 1]; NaN for no rows.
     """
     curve = reliability_curve(probability, label, bins=bins, equal_counts=equal_counts)
-    total = int(curve.count.sum())
-    return float((np.abs(curve.stated - curve.found) * curve.count).sum() / total) if total else float("nan")
+    total = int(curve.rows.sum())
+    return float((np.abs(curve.stated - curve.found) * curve.rows).sum() / total) if total else float("nan")
 
 
 def brier_score(probability: ArrayLike, label: ArrayLike) -> float:

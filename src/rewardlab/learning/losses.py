@@ -255,8 +255,7 @@ def make_loss(spec: Any) -> Loss:
     """A loss out of its name, its spec (`{"type": "bradley_terry", "smoothing": 0.1}`), or itself.
 
     Raises:
-        UnknownName: there is no such loss.
-        SpecError: an option is unknown or out of its range.
+        SpecError: there is no such loss, or an option is unknown or out of its range.
     """
     if isinstance(spec, Loss):
         return spec
