@@ -29,7 +29,7 @@ from rewardlab.training.trackers import TRACKERS, ProgressTracker, Tracker
 class FitProgress(ProgressTracker):
     """The bar of a fit."""
 
-    SHOWN: ClassVar[Any] = (
+    SHOWN = (  # type: ignore[assignment]  # the base class has five
         ("loss", "loss"),
         ("held-out loss", "held_out/loss"),
         ("held-out accuracy", "held_out/accuracy"),

@@ -12,12 +12,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rewardlab.learning.fit_options import FitOptions, Monitor
 from rewardlab.learning.fit_record import FitRecord, data_digest
 from rewardlab.learning.fit_weights import Weights, autocast_type, copied, gradient_checkpointing, who_fits
 from rewardlab.learning.inputs import CachedFeatures, Inputs, evaluating, is_frozen, make_inputs
@@ -32,8 +33,6 @@ from rewardlab.training.seats import derived_seed
 
 if TYPE_CHECKING:
     from rewardlab.training.trackers import Tracker
-
-Monitor = Literal["accuracy", "loss"]
 
 
 class FitStopped(RuntimeError):
@@ -134,35 +133,8 @@ def fit(
 
 
 @dataclass(kw_only=True)
-class Fit:
+class Fit(FitOptions):
     """A fit in parts; `fit` says what its options are."""
-
-    model: RewardModel
-    data: Any
-    loss: Any
-    validation: Any
-    epochs: float
-    steps: int | None
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    schedule: Schedule
-    warmup: float
-    max_grad_norm: float | None
-    batch_length: int | None
-    patience: int | None
-    evaluate_every: int | None
-    gradient_checkpointing: bool
-    dtype: Any
-    normalise: bool
-    seed: int
-    output: str | Path | None
-    resume: bool
-    progress_bar: bool
-    trackers: Sequence[Any]
-    rates: Mapping[str, float] | None
-    monitor: Monitor | None
-    checkpoint_every: int | None
 
     done: int = field(default=0, init=False)
     stopped: bool = field(default=False, init=False)
@@ -170,7 +142,7 @@ class Fit:
     best_weights: dict[str, Tensor] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._check()
+        self.check()
         kind = kind_of(self.data)
         self.criterion = make_loss(DEFAULTS[kind] if self.loss is None else self.loss)  # type: ignore[index]
         self.processes = who_fits()
@@ -198,22 +170,6 @@ class Fit:
         self._orders: dict[int, Tensor] = {}
         self._first_seed = derived_seed(self.seed, "fit", self.processes.rank)
 
-    def _check(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("steps", "patience", "evaluate_every", "checkpoint_every", "batch_length"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1 or None, got {getattr(self, name)}")
-        if not 0 <= self.warmup <= 1:
-            raise ValueError(f"warmup must lie between 0 and 1, got {self.warmup}; it is a share of the steps")
-        if self.schedule not in ("cosine", "linear", "constant"):
-            raise ValueError(f'schedule must be "cosine", "linear" or "constant", got {self.schedule!r}')
-        if self.monitor not in (None, "accuracy", "loss"):
-            raise ValueError(f'monitor must be "accuracy" or "loss", got {self.monitor!r}')
-        if self.patience is not None and self.validation is None:
-            raise ValueError("patience needs validation: judgements that are held out, or the share of prompts that is")
-
     # ---- the whole of it ------------------------------------------------------------------------------------------------
 
     def run(self) -> FitResult:
@@ -234,7 +190,7 @@ class Fit:
             if state is not None:
                 self._restore(state)
             self._read(recompute)
-            record.start(self._config(), step=self.done, steps=steps)
+            record.start(self.config(self.criterion, len(self.table)), step=self.done, steps=steps)
             if self.held_table is not None and not record.evaluations:
                 self._evaluate(record)
             network.train()
@@ -301,7 +257,11 @@ class Fit:
         measured, length = self.processes.add_up(value).item(), norm.item()
         if not (math.isfinite(measured) and math.isfinite(length)):
             self.weights.drop_gradients()
-            raise FitStopped(self._stopped(self.processes.gather(broken), rows, measured, length))
+            named = sorted(set(self.processes.gather(broken))) or sorted(set(rows.tolist()))
+            items = [item for row in self.table.items(rows.new_tensor(named[:3])).tolist() for item in row if item >= 0]
+            raise FitStopped(
+                self.why_stopped(self.done + 1, measured, length, named, [self.training.items[i] for i in items])
+            )
         rate = self.learning_rate * schedule_factor(self.schedule, self.done / steps, self.done, self.warmup_steps)
         self.weights.step(rate)
         self.done += 1
@@ -360,24 +320,6 @@ class Fit:
         if self.network.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
-    def _stopped(self, broken: list[int], rows: Tensor, loss: float, norm: float) -> str:
-        named = sorted(set(broken)) or sorted(set(rows.tolist()))
-        what = (
-            f"the loss is {loss}"
-            if not math.isfinite(loss)
-            else f"the loss is {loss:.4g}, but its gradient is {norm} long"
-        )
-        items = [
-            int(item) for item in self.table.items(torch.tensor(named[:3], device=rows.device)).reshape(-1) if item >= 0
-        ]
-        shown = "; ".join(_shown(self.training.items[item]) for item in items)
-        kept = "" if self.output is None else f" The last good checkpoint stays in {str(self.output)!r}."
-        return (
-            f"step {self.done + 1} of {self.steps}: {what} in rows {', '.join(map(str, named[:20]))}"
-            f"{' and others' if len(named) > 20 else ''} of the training data ({shown}).{kept} Look at these rows; where "
-            f"they are sound, lower learning_rate ({self.learning_rate:g}) or max_grad_norm"
-        )
-
     # ---- evaluation -----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -400,16 +342,11 @@ class Fit:
                 **table.measure(head, outputs),
             }
         record.evaluation(found)
-        if self.best is None or self._rank(found) > self._rank(self.best):
+        if self.best is None or self.rank(found, self.table.kind) > self.rank(self.best, self.table.kind):
             self.best, self.best_weights = found, copied(module_state(self.network))
         elif self.patience is not None:
             since = sum(line["step"] > self.best["step"] for line in record.evaluations)
             self.stopped = since >= self.patience
-
-    def _rank(self, found: Mapping[str, Any]) -> tuple[float, ...]:
-        monitor = self.monitor or ("accuracy" if self.table.kind in ("preferences", "rankings") else "loss")
-        loss = -found["loss"] if math.isfinite(found["loss"]) else -math.inf
-        return (found["accuracy"], loss) if monitor == "accuracy" and "accuracy" in found else (loss,)
 
     def _finish(self) -> None:
         """The best weights, and the scale of their values."""
@@ -430,23 +367,20 @@ class Fit:
                 settle = getattr(network.head, "settle", None)
                 if settle is not None:
                     settle(outputs)
-        network.about["fit"] = {**self._config(), "done": self.done, "best": self.best, "stopped": self.stopped}
+        network.about["fit"] = {
+            **self.config(self.criterion, len(self.table)),
+            "done": self.done,
+            "best": self.best,
+            "stopped": self.stopped,
+        }
 
     # ---- going on -------------------------------------------------------------------------------------------------------
-
-    def _config(self) -> dict[str, Any]:
-        names = (
-            "steps", "batch_size", "learning_rate", "weight_decay", "schedule", "warmup", "max_grad_norm", "seed",
-        )  # fmt: skip
-        return {"loss": repr(self.criterion), "rows": len(self.table), **{name: getattr(self, name) for name in names}}
 
     def _fingerprint(self) -> dict[str, Any]:
         """What must be the same for a folder to be resumed."""
         network = self.network
         return {
-            **self._config(),
-            "rates": None if self.rates is None else dict(self.rates),
-            "evaluate_every": self.evaluate_every,
+            **self.config(self.criterion, len(self.table)),
             "encoder": f"{network.encoder.kind} {network.encoder.options()}",
             "head": f"{network.head.kind} {network.head.options()}",
             "data": data_digest(self.training),
@@ -469,10 +403,3 @@ class Fit:
         self.weights.load_state_dict({"optimizer": state["optimizer"]})
         self.done, self.stopped, self.best = (state["fit"][name] for name in ("done", "stopped", "best"))
         self.best_weights = state["best"] or None
-
-
-def _shown(item: Any) -> str:
-    if item.is_chat:
-        return repr(item.completion[:60])
-    first = np.asarray(item.observations[0], dtype=np.float64).reshape(-1)
-    return f"inputs from {first.min():.3g} to {first.max():.3g}"
