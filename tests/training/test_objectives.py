@@ -424,5 +424,5 @@ def test_bad_options_fail_at_once(options, message):
 
 
 def test_registry():
-    for name in ("grpo", "rloo", "reinforce_plus_plus", "raft", "supervised"):
-        assert OBJECTIVES.resolve(name)().default_credit in ("group", "leave_one_out", "batch", "best")
+    for name in ("grpo", "rloo", "reinforce_plus_plus", "raft", "supervised", "gpo"):
+        assert OBJECTIVES.resolve(name)().default_credit in ("group", "leave_one_out", "batch", "best", "extremes")

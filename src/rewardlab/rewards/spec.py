@@ -51,6 +51,7 @@ REWARDS = Registry(
         "instructions": "rewardlab.rewards.verifiers.instructions:Instructions",
         "repetition": "rewardlab.rewards.verifiers.repetition:Repetition",
         "reward_model": "rewardlab.rewards.models.model:RewardModel",
+        "preference_against": "rewardlab.rewards.models.against:PreferenceAgainst",
         "length_penalty": "rewardlab.rewards.verifiers.length:LengthPenalty",
         "cosine_length": "rewardlab.rewards.verifiers.length:CosineLength",
         "tool_desk_success": "rewardlab.environments.tool_desk.reward:ToolDeskSuccess",

@@ -13,6 +13,7 @@ from rewardlab.training.credit.base import Advantages, Credit
 
 if TYPE_CHECKING:
     from rewardlab.training.credit.baselines import Batch, Group, LeaveOneOut
+    from rewardlab.training.credit.extremes import Extremes
     from rewardlab.training.credit.selection import Best
 
 CREDITS = Registry(
@@ -22,6 +23,7 @@ CREDITS = Registry(
         "leave_one_out": "rewardlab.training.credit.baselines:LeaveOneOut",
         "batch": "rewardlab.training.credit.baselines:Batch",
         "best": "rewardlab.training.credit.selection:Best",
+        "extremes": "rewardlab.training.credit.extremes:Extremes",
     },
     group="rewardlab.credits",
 )
@@ -30,8 +32,9 @@ __getattr__, __dir__, _ = lazy_names(
     __name__,
     {
         "rewardlab.training.credit.baselines": ["Batch", "Group", "LeaveOneOut"],
+        "rewardlab.training.credit.extremes": ["Extremes"],
         "rewardlab.training.credit.selection": ["Best"],
     },
 )
 
-__all__ = ["CREDITS", "Advantages", "Batch", "Best", "Credit", "Group", "LeaveOneOut"]
+__all__ = ["CREDITS", "Advantages", "Batch", "Best", "Credit", "Extremes", "Group", "LeaveOneOut"]

@@ -10,6 +10,7 @@ from rewardlab.registry import Registry
 if TYPE_CHECKING:
     from rewardlab.training.objectives.base import NonFiniteUpdate, Objective
     from rewardlab.training.objectives.policy_gradient import GRPO, RLOO, ReinforcePlusPlus
+    from rewardlab.training.objectives.self_play import GPO
     from rewardlab.training.objectives.supervised import RAFT, Supervised
 
 OBJECTIVES = Registry(
@@ -18,6 +19,7 @@ OBJECTIVES = Registry(
         "grpo": "rewardlab.training.objectives.policy_gradient:GRPO",
         "rloo": "rewardlab.training.objectives.policy_gradient:RLOO",
         "reinforce_plus_plus": "rewardlab.training.objectives.policy_gradient:ReinforcePlusPlus",
+        "gpo": "rewardlab.training.objectives.self_play:GPO",
         "supervised": "rewardlab.training.objectives.supervised:Supervised",
         "raft": "rewardlab.training.objectives.supervised:RAFT",
     },
@@ -29,11 +31,13 @@ __getattr__, __dir__, _ = lazy_names(
     {
         "rewardlab.training.objectives.base": ["NonFiniteUpdate", "Objective"],
         "rewardlab.training.objectives.policy_gradient": ["GRPO", "RLOO", "ReinforcePlusPlus"],
+        "rewardlab.training.objectives.self_play": ["GPO"],
         "rewardlab.training.objectives.supervised": ["RAFT", "Supervised"],
     },
 )
 
 __all__ = [
+    "GPO",
     "GRPO",
     "OBJECTIVES",
     "RAFT",
