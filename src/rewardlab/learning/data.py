@@ -6,18 +6,20 @@ An item is a trajectory. A response that is compared ten times is one item, so i
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rewardlab.learning.items import Items, as_trajectory, prompt_key
 from rewardlab.storage.problems import Problems
-from rewardlab.types import Preference, Task, Trajectory
+from rewardlab.types import Preference, Trajectory
 
 Rows = NDArray[np.int64]
+
+__all__ = ["PreferenceData", "RankingData", "RatingData", "StepLabelData", "as_trajectory", "prompt_key"]
 
 
 @dataclass(kw_only=True)
@@ -29,12 +31,14 @@ class _Judgements:
         annotators: of each row, or None where nobody is named; None where no row has one.
         metadata: of each row, anything else that stood beside it; None for none.
         problems: rows that could not be read, set aside with line number and reason.
+        layout: what a reader took the rows for, in words; None for data that no reader made.
     """
 
     items: list[Trajectory]
     annotators: list[str | None] | None = None
     metadata: list[dict[str, Any]] | None = None
     problems: Problems = field(default_factory=Problems)
+    layout: str | None = None
 
     def _rows_with(self, rows: Rows) -> dict[str, Any]:
         return {
@@ -180,19 +184,18 @@ class PreferenceData(_Judgements):
         Raises:
             ValueError: one of them holds neither a trajectory, nor a text, nor an array.
         """
-        items: list[Trajectory] = []
-        known: dict[Any, int] = {}
+        items = Items()
         columns: dict[str, list[Any]] = {name: [] for name in ("first", "second", "label", "strength", "weight", "who")}
         for one in preferences:
-            columns["first"].append(_place(one.chosen, items, known))
-            columns["second"].append(_place(one.rejected, items, known))
+            columns["first"].append(items.place(one.chosen))
+            columns["second"].append(items.place(one.rejected))
             columns["label"].append(one.label)
             columns["strength"].append(np.nan if one.strength is None else one.strength)
             columns["weight"].append(one.weight)
             columns["who"].append(one.annotator)
         strength = np.asarray(columns["strength"], np.float64)
         return cls(
-            items=items,
+            items=items.found,
             first=np.asarray(columns["first"], np.int64),
             second=np.asarray(columns["second"], np.int64),
             label=np.asarray(columns["label"], np.float64),
@@ -286,6 +289,7 @@ class RankingData(_Judgements):
             annotators=None if self.annotators is None else [self.annotators[row] for row in columns["row"]],
             metadata=[{**told[row], "ranking": row} for row in columns["row"]],
             problems=self.problems,
+            layout=self.layout,
         )
 
 
@@ -359,62 +363,6 @@ class StepLabelData(_Judgements):
         return replace(self, items=[self.items[item] for item in used], item=places)
 
 
-def as_trajectory(thing: Any, *, prompt: str | None = None) -> Trajectory:
-    """What stands in a preference as a trajectory: one already, a text, messages, or an array.
-
-    Args:
-        thing: a `Trajectory`; a text (the answer to `prompt`); a list of chat messages; or an array, which becomes a
-            trajectory of one observation and no action.
-        prompt: what a text answers.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if isinstance(thing, Trajectory):
-        return thing
-    if isinstance(thing, str):
-        return Trajectory.from_text(prompt or "", thing)
-    if isinstance(thing, list) and thing and isinstance(thing[0], dict):
-        last = len(thing) - 1
-        task = Task(id=_hash(thing[:last]), prompt=thing[:last])
-        return Trajectory.from_messages(thing, task=task, terminated=True)
-    vector = thing if isinstance(thing, np.ndarray) else _as_array(thing)
-    if vector is None or not vector.ndim or vector.dtype.kind not in "fiub":
-        raise ValueError(f"expected a trajectory, a text, chat messages or an array, got {thing!r:.80}")
-    vector = vector.astype(np.float32)
-    return Trajectory(observations=vector[None], actions=np.zeros((0,), dtype=np.float32))
-
-
-def _as_array(thing: Any) -> NDArray[Any] | None:
-    try:
-        return np.asarray(thing)
-    except (TypeError, ValueError):
-        return None
-
-
-def prompt_key(item: Trajectory) -> str:
-    """What identifies the prompt of an item: the opening messages of a chat, the task of anything else."""
-    if item.is_chat:
-        return _hash(item.observations[0])
-    if item.task is not None:
-        return item.task.id
-    return _hash([np.asarray(item.observations[0]).tobytes().hex()])
-
-
-def _hash(content: Sequence[Any]) -> str:
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
 def _indices(rows: ArrayLike) -> Rows:
     chosen = np.asarray(rows)
     return np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
-
-
-def _place(thing: Any, items: list[Trajectory], known: dict[Any, int]) -> int:
-    item = as_trajectory(thing)
-    key = _hash(item.messages) if item.is_chat else id(thing)
-    if key not in known:
-        known[key] = len(items)
-        items.append(item)
-    return known[key]
