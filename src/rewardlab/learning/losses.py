@@ -232,6 +232,8 @@ LOSSES = Registry(
         "hinge": "rewardlab.learning.losses:HingeLoss",
         "general_preference": "rewardlab.learning.losses:GeneralPreferenceLoss",
         "mixture": "rewardlab.learning.losses:MixtureLoss",
+        "mixture_likelihood": "rewardlab.learning.mixture:MixtureLikelihood",
+        "per_head": "rewardlab.learning.mixture:PerHeadLikelihood",
         "plackett_luce": "rewardlab.learning.item_losses:PlackettLuceLoss",
         "regression": "rewardlab.learning.item_losses:RegressionLoss",
         "ordinal": "rewardlab.learning.item_losses:OrdinalLoss",
