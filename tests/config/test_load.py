@@ -106,7 +106,7 @@ WRONG = {
     ),
     "unknown environment": ("type: tool_desk,", "type: tooldesk,", 4, "did you mean 'tool_desk'?"),
     "unknown option of an environment": ("level: small", "levle: small", 4, "no option 'levle'; did you mean 'level'?"),
-    "unknown objective": ("type: grpo", "type: gpro", 15, "unknown objective 'gpro'; did you mean 'grpo'?"),
+    "unknown objective": ("type: grpo", "type: grpp", 15, "unknown objective 'grpp'; did you mean 'grpo'?"),
     "unknown option of an objective": ("learning_rate: 1e-3", "learning_rat: 1", 15, "did you mean 'learning_rate'?"),
     "wrong option of an objective": ("learning_rate: 1e-3", "learning_rate: fast", 15, "must be a number, got 'fast'"),
     "unknown credit": ("credit: group", "credit: groups", 16, "unknown credit 'groups'; did you mean 'group'?"),
