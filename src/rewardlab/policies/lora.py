@@ -30,8 +30,13 @@ class LoraSettings:
     seed: int = 0
 
 
-def add_lora(model: Any, settings: LoraSettings | Mapping[str, Any]) -> Any:
+def add_lora(model: Any, settings: LoraSettings | Mapping[str, Any], *, task: str = "CAUSAL_LM") -> Any:
     """Wrap a model with fresh adapters.
+
+    Args:
+        model: a transformers model.
+        settings: of the adapters.
+        task: what peft calls the model's use; `FEATURE_EXTRACTION` for one without a language-model head.
 
     Raises:
         MissingExtra: peft is not installed.
@@ -47,7 +52,7 @@ def add_lora(model: Any, settings: LoraSettings | Mapping[str, Any]) -> Any:
     options = asdict(settings)
     targets = options["targets"]
     config = peft.LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type=task,
         r=options["rank"],
         lora_alpha=options["alpha"],
         lora_dropout=options["dropout"],

@@ -108,6 +108,14 @@ class ChatTemplate:
             ids = ids[:-1]
         return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
+    def render(self, messages: Sequence[Message], *, answer: bool, tools: Sequence[Mapping[str, Any]] = ()) -> str:
+        """The text of a conversation; with `answer`, up to where the policy begins to write.
+
+        Raises:
+            ValueError: the template refuses these messages.
+        """
+        return self._render(messages, answer=answer, tools=tools)
+
     # ---- how it is found out --------------------------------------------------------------------------------------------
 
     def _render(self, messages: Sequence[Message], *, answer: bool, tools: Sequence[Mapping[str, Any]] = ()) -> str:

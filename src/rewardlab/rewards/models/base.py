@@ -103,6 +103,12 @@ class Encoder(nn.Module, ABC):
     frozen: bool = False
     """Whether the features never change, so that a fitter computes them once."""
 
+    wants_prompt: bool = False
+    """Whether the head reads features of prompts; `Network` sets it. Where they are free they are given anyway."""
+
+    wants_steps: bool = False
+    """Whether the head reads features of steps; `Network` sets it."""
+
     @abstractmethod
     def prepare(self, trajectories: Sequence[Trajectory]) -> list[Any]:
         """Read trajectories once, on the processor.
@@ -233,6 +239,7 @@ ENCODERS = Registry(
         "prompt_response": "rewardlab.rewards.models.encoders.prompted:PromptResponseEncoder",
         "sentence": "rewardlab.rewards.models.encoders.sentence:SentenceEncoder",
         "vision_language": "rewardlab.rewards.models.encoders.vision_language:VisionLanguageEncoder",
+        "ensemble": "rewardlab.rewards.models.encoders.ensemble:EnsembleEncoder",
     },
     group="rewardlab.encoders",
 )

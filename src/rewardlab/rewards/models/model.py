@@ -178,14 +178,11 @@ class RewardModel(Reward):
         import torch
 
         network, count = self.network, len(trajectories)
-        good, notes = [], [None] * count  # type: tuple[list[int], list[str | None]]
-        prepared = []
-        for index, one in enumerate(trajectories):
-            try:
-                prepared.append(network.encoder.prepare([one])[0])
-                good.append(index)
-            except ValueError as error:  # this one cannot be read; the others can
-                notes[index] = str(error)
+        notes: list[str | None] = [None] * count
+        readable = _prepared(network.encoder, trajectories, 0, notes)
+        good, prepared = [index for index, _ in readable], [one for _, one in readable]
+        for index, one in readable:
+            notes[index] = getattr(one, "note", None)
         status = np.full(count, Status.FAILED, dtype=np.int8)
         status[good] = Status.SCORED
         if not good:
@@ -234,6 +231,26 @@ def _scatter(values: Tensor, good: list[int], count: int, status: Any, notes: li
     for index in np.flatnonzero((state == Status.SCORED) & ~np.isfinite(found)):
         state[index], why[index] = Status.FAILED, f"the model returned {found[index]}, which is not a finite number"
     return Scores(values=found, status=state, notes=why if any(note is not None for note in why) else None)
+
+
+def _prepared(
+    encoder: Encoder, trajectories: Sequence[Trajectory], start: int, notes: list[str | None]
+) -> list[tuple[int, Any]]:
+    """What an encoder makes of those that it can read, with their places; the others are noted with the reason.
+
+    Encoders read many at once and name the first that they cannot read, so halves are tried until it stands alone.
+    """
+    if not trajectories:
+        return []
+    try:
+        return list(enumerate(encoder.prepare(trajectories), start))
+    except ValueError as error:
+        if len(trajectories) == 1:
+            notes[start] = str(error).replace("trajectory 0", f"trajectory {start}", 1)
+            return []
+    half = len(trajectories) // 2
+    first = _prepared(encoder, trajectories[:half], start, notes)
+    return first + _prepared(encoder, trajectories[half:], start + half, notes)
 
 
 def _is_module(thing: Any) -> bool:

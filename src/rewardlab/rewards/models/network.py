@@ -42,6 +42,8 @@ class Network(nn.Module):
         width = head.options().get("width")
         if width is not None and width != encoder.width:
             raise ValueError(f"the head expects features of width {width}, the encoder gives {encoder.width}")
+        encoder.wants_prompt = encoder.wants_prompt or head.needs_prompt
+        encoder.wants_steps = encoder.wants_steps or head.needs_steps
         self.encoder = encoder
         self.head = head
         self.about = dict(about or {})
@@ -75,15 +77,30 @@ class Network(nn.Module):
         was_training = self.training
         self.eval()
         try:
-            batches = micro_batches([self.encoder.length(one) for one in prepared], batch_length)
+            find = getattr(self.encoder, "groups", None)
+            groups = [[row] for row in range(len(prepared))] if find is None else find(prepared)
+            lengths = [self._length([prepared[row] for row in group]) for group in groups]
+            batches = [[groups[number] for number in numbers] for numbers in micro_batches(lengths, batch_length)]
             pieces = []
-            for rows in batches:
-                batch = self.encoder.collate([prepared[row] for row in rows])
-                pieces.append(self.encoder({name: column.to(self.device) for name, column in batch.items()}))
+            for batch in batches:
+                collated = self._collate(prepared, batch)
+                pieces.append(self.encoder({name: column.to(self.device) for name, column in collated.items()}))
         finally:
             self.train(was_training)
-        order = torch.tensor([row for rows in batches for row in rows], device=self.device)
+        order = torch.tensor([row for batch in batches for group in batch for row in group], device=self.device)
         return Encoded.concatenate(pieces).select(torch.argsort(order))
+
+    def _length(self, group: Sequence[Any]) -> int:
+        """The work of inputs that share their beginning, or of a single one."""
+        return self.encoder.length(group[0]) if len(group) == 1 else int(self.encoder.group_length(group))  # type: ignore[operator]
+
+    def _collate(self, prepared: Sequence[Any], groups: Sequence[Sequence[int]]) -> Batch:
+        chosen = [prepared[row] for group in groups for row in group]
+        if all(len(group) == 1 for group in groups):
+            return self.encoder.collate(chosen)
+        numbers = iter(range(len(chosen)))
+        batch: Batch = self.encoder.collate_groups(chosen, [[next(numbers) for _ in group] for group in groups])  # type: ignore[operator]
+        return batch
 
     def normalised(self, values: Tensor) -> Tensor:
         """Raw values on the scale that was set when the model was fitted; float64."""
