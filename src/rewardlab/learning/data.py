@@ -5,96 +5,24 @@ An item is a trajectory. A response that is compared ten times is one item, so i
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rewardlab.learning.checks import check_items, check_probabilities, checked_weight
 from rewardlab.learning.items import Items, as_trajectory, prompt_key
-from rewardlab.storage.problems import Problems
-from rewardlab.types import Preference, Trajectory
-
-Rows = NDArray[np.int64]
+from rewardlab.learning.judgements import Judgements, Rows, indices
+from rewardlab.learning.single_items import RatingData, StepLabelData
+from rewardlab.types import Preference
 
 __all__ = ["PreferenceData", "RankingData", "RatingData", "StepLabelData", "as_trajectory", "prompt_key"]
 
 
 @dataclass(kw_only=True)
-class _Judgements:
-    """What all kinds of judgements have: items, whose judgement each row is, what it was about, and what could not be read.
-
-    Args:
-        items: trajectories, each once.
-        annotators: of each row, or None where nobody is named; None where no row has one.
-        metadata: of each row, anything else that stood beside it; None for none.
-        problems: rows that could not be read, set aside with line number and reason.
-        layout: what a reader took the rows for, in words; None for data that no reader made.
-    """
-
-    items: list[Trajectory]
-    annotators: list[str | None] | None = None
-    metadata: list[dict[str, Any]] | None = None
-    problems: Problems = field(default_factory=Problems)
-    layout: str | None = None
-
-    def _rows_with(self, rows: Rows) -> dict[str, Any]:
-        return {
-            "annotators": None if self.annotators is None else [self.annotators[row] for row in rows],
-            "metadata": None if self.metadata is None else [self.metadata[row] for row in rows],
-        }
-
-    def first_items(self) -> Rows:
-        """One item of every row, from which its prompt is known; int64[row]."""
-        raise NotImplementedError
-
-    def select(self, rows: ArrayLike) -> Self:
-        """Some rows, by index or mask; the items stay as they are."""
-        raise NotImplementedError
-
-    def prompts(self) -> list[str]:
-        """What identifies the prompt of every row: rows with equal texts here were asked the same."""
-        known: dict[int, str] = {}
-        for item in self.first_items():
-            if int(item) not in known:
-                known[int(item)] = prompt_key(self.items[item])
-        return [known[int(item)] for item in self.first_items()]
-
-    def split(self, share: float = 0.1, *, seed: int = 0) -> tuple[Self, Self]:
-        """Two parts with no prompt in both.
-
-        Args:
-            share: of the prompts, in the second part.
-            seed: of the choice, which depends on nothing but this and the prompts themselves.
-
-        Raises:
-            ValueError: `share` is not between 0 and 1, or a part would be empty.
-        """
-        if not 0 < share < 1:
-            raise ValueError(f"share must lie between 0 and 1, got {share}")
-        prompts = self.prompts()
-        drawn = {
-            key: hashlib.sha256(f"{seed}/{key}".encode("utf-8", "surrogatepass")).hexdigest() for key in set(prompts)
-        }
-        ordered = sorted(drawn, key=lambda key: drawn[key])
-        count = round(share * len(ordered))
-        if not 0 < count < len(ordered):
-            raise ValueError(
-                f"{len(ordered)} different prompts cannot be split with a share of {share}: one part would be empty"
-            )
-        held = set(ordered[:count])
-        outside = np.asarray([key in held for key in prompts])
-        return self.select(~outside), self.select(outside)
-
-    def without_unused_items(self) -> Self:
-        """The same rows over only those items that they use."""
-        raise NotImplementedError
-
-
-@dataclass(kw_only=True)
-class PreferenceData(_Judgements):
+class PreferenceData(Judgements):
     """Comparisons of two items.
 
     Args:
@@ -112,22 +40,20 @@ class PreferenceData(_Judgements):
 
     def __post_init__(self) -> None:
         self.first, self.second = np.asarray(self.first, np.int64), np.asarray(self.second, np.int64)
-        self.label = np.asarray(self.label, np.float64)
+        self.label, self.weight = np.asarray(self.label, np.float64), checked_weight(self.weight)
+        if self.strength is not None:
+            self.strength = np.asarray(self.strength, np.float64)
         if not len(self.first) == len(self.second) == len(self.label):
             raise ValueError(
                 f"first, second and label must have one entry per row, got {len(self.first)}, {len(self.second)} and "
                 f"{len(self.label)}"
             )
-        wrong = np.flatnonzero(~((self.label >= 0) & (self.label <= 1)))
-        if wrong.size:
-            raise ValueError(
-                f"label must be in [0, 1], got {self.label[wrong[0]]} in row {wrong[0]}; it is the probability that the "
-                "first is better, and strength is the place for margins"
-            )
+        self._check(strength=self.strength, weight=self.weight)
+        check_probabilities(
+            "label", self.label, "it is the probability that the first is better, and strength is the place for margins"
+        )
         for name in ("first", "second"):
-            column = getattr(self, name)
-            if column.size and (column.min() < 0 or column.max() >= len(self.items)):
-                raise ValueError(f"{name} names item {column.max()}, there are {len(self.items)} items")
+            check_items(name, getattr(self, name), len(self.items))
 
     def __len__(self) -> int:
         return len(self.label)
@@ -136,9 +62,13 @@ class PreferenceData(_Judgements):
         """The first item of every comparison."""
         return self.first
 
+    def row_items(self) -> Sequence[Sequence[int]]:
+        """Both items of every comparison."""
+        return np.stack([self.first, self.second], 1).tolist()
+
     def select(self, rows: ArrayLike) -> PreferenceData:
         """Some comparisons, by index or mask; the items stay as they are."""
-        chosen = _indices(rows)
+        chosen = indices(rows)
         return replace(
             self,
             first=self.first[chosen],
@@ -158,7 +88,7 @@ class PreferenceData(_Judgements):
     def flipped(self, rows: ArrayLike) -> PreferenceData:
         """The same comparisons, with the labels of some rows turned round."""
         label = self.label.copy()
-        chosen = _indices(rows)
+        chosen = indices(rows)
         label[chosen] = 1.0 - label[chosen]
         return replace(self, label=label)
 
@@ -182,13 +112,17 @@ class PreferenceData(_Judgements):
         """Columns out of single comparisons; equal trajectories become one item.
 
         Raises:
-            ValueError: one of them holds neither a trajectory, nor a text, nor an array.
+            ValueError: one of them holds neither a trajectory, nor a text, nor an array, or its two responses are equal.
         """
         items = Items()
         columns: dict[str, list[Any]] = {name: [] for name in ("first", "second", "label", "strength", "weight", "who")}
-        for one in preferences:
+        for row, one in enumerate(preferences):
             columns["first"].append(items.place(one.chosen))
             columns["second"].append(items.place(one.rejected))
+            if columns["first"][-1] == columns["second"][-1]:
+                raise ValueError(
+                    f"preference {row}: chosen and rejected are equal, so there is nothing to tell apart; leave it out"
+                )
             columns["label"].append(one.label)
             columns["strength"].append(np.nan if one.strength is None else one.strength)
             columns["weight"].append(one.weight)
@@ -227,7 +161,7 @@ class PreferenceData(_Judgements):
 
 
 @dataclass(kw_only=True)
-class RankingData(_Judgements):
+class RankingData(Judgements):
     """Orders of several items.
 
     Args:
@@ -238,6 +172,19 @@ class RankingData(_Judgements):
     rankings: list[Rows]
     ties: list[NDArray[np.bool_]] | None = None
 
+    def __post_init__(self) -> None:
+        self.rankings = [np.asarray(ranking, np.int64) for ranking in self.rankings]
+        self._check(ties=self.ties)
+        for row, ranking in enumerate(self.rankings):
+            check_items(f"ranking {row}", ranking, len(self.items))
+            if len(ranking) < 2 or len(np.unique(ranking)) < len(ranking):
+                raise ValueError(f"ranking {row} must name at least two different items, got {ranking.tolist()}")
+            if self.ties is not None and len(self.ties[row]) != len(ranking) - 1:
+                raise ValueError(
+                    f"ties of ranking {row} must have {len(ranking) - 1} entries, one between each two neighbours, got "
+                    f"{len(self.ties[row])}"
+                )
+
     def __len__(self) -> int:
         return len(self.rankings)
 
@@ -245,9 +192,13 @@ class RankingData(_Judgements):
         """The best item of every ranking."""
         return np.asarray([ranking[0] for ranking in self.rankings], np.int64)
 
+    def row_items(self) -> Sequence[Sequence[int]]:
+        """All items of every ranking."""
+        return [ranking.tolist() for ranking in self.rankings]
+
     def select(self, rows: ArrayLike) -> RankingData:
         """Some rankings, by index or mask; the items stay as they are."""
-        chosen = _indices(rows)
+        chosen = indices(rows)
         return replace(
             self,
             rankings=[self.rankings[row] for row in chosen],
@@ -291,78 +242,3 @@ class RankingData(_Judgements):
             problems=self.problems,
             layout=self.layout,
         )
-
-
-@dataclass(kw_only=True)
-class RatingData(_Judgements):
-    """Numbers given to single items.
-
-    Args:
-        item: int64[row], which item is rated.
-        value: float64[row], the rating.
-        aspect: of each row, what was rated ("helpfulness"); None where there is one aspect alone.
-    """
-
-    item: Rows
-    value: NDArray[np.float64]
-    aspect: list[str] | None = None
-
-    def __len__(self) -> int:
-        return len(self.value)
-
-    def first_items(self) -> Rows:
-        """The rated item of every row."""
-        return self.item
-
-    def select(self, rows: ArrayLike) -> RatingData:
-        """Some ratings, by index or mask; the items stay as they are."""
-        chosen = _indices(rows)
-        return replace(
-            self,
-            item=self.item[chosen],
-            value=self.value[chosen],
-            aspect=None if self.aspect is None else [self.aspect[row] for row in chosen],
-            **self._rows_with(chosen),
-        )
-
-    def without_unused_items(self) -> RatingData:
-        """The same ratings over only those items that they use."""
-        used, places = np.unique(self.item, return_inverse=True)
-        return replace(self, items=[self.items[item] for item in used], item=places)
-
-
-@dataclass(kw_only=True)
-class StepLabelData(_Judgements):
-    """Labels of the single steps of items.
-
-    Args:
-        item: int64[row], which item is labelled.
-        labels: of each row float64[step]: the probability that the step is right; NaN where nobody looked.
-    """
-
-    item: Rows
-    labels: list[NDArray[np.float64]]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def first_items(self) -> Rows:
-        """The labelled item of every row."""
-        return self.item
-
-    def select(self, rows: ArrayLike) -> StepLabelData:
-        """Some rows, by index or mask; the items stay as they are."""
-        chosen = _indices(rows)
-        return replace(
-            self, item=self.item[chosen], labels=[self.labels[row] for row in chosen], **self._rows_with(chosen)
-        )
-
-    def without_unused_items(self) -> StepLabelData:
-        """The same labels over only those items that they use."""
-        used, places = np.unique(self.item, return_inverse=True)
-        return replace(self, items=[self.items[item] for item in used], item=places)
-
-
-def _indices(rows: ArrayLike) -> Rows:
-    chosen = np.asarray(rows)
-    return np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewardlab.types import Task, Trajectory
+from rewardlab.types import Task, Trajectory, message_text
 
 
 class Items:
@@ -70,6 +70,16 @@ def as_trajectory(thing: Any, *, prompt: str | None = None) -> Trajectory:
         raise ValueError(f"expected a trajectory, a text, chat messages or an array, got {thing!r:.80}")
     vector = vector.astype(np.float32)
     return Trajectory(observations=vector[None], actions=np.zeros((0,), dtype=np.float32))
+
+
+def has_prompt(item: Trajectory) -> bool:
+    """Whether an item answers something that is known: opening messages of a chat, or a task of anything else."""
+    if not item.is_chat:
+        return item.task is not None
+    return any(
+        message["content"] if isinstance(message.get("content"), list) else message_text(message).strip()
+        for message in item.observations[0]
+    )
 
 
 def prompt_key(item: Trajectory) -> str:

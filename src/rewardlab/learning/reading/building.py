@@ -123,16 +123,14 @@ class Builder:
         }
 
 
-def list_of(value: Any, where: str, count: int) -> list[Any]:
-    """A list with an entry for each response or step.
+def list_of(value: Any, where: str, count: int, of: str = "responses or steps") -> list[Any]:
+    """A list with an entry for each response, step or label.
 
     Raises:
         BadRow: it is none, or of another length.
     """
     if not isinstance(value, (list, tuple)) or len(value) != count:
-        raise BadRow(
-            f"{where} must be a list with an entry for each of the {count} responses or steps, got {value!r:.60}"
-        )
+        raise BadRow(f"{where} must be a list with an entry for each of the {count} {of}, got {value!r:.60}")
     return list(value)
 
 

@@ -68,7 +68,8 @@ def guess(values: Sequence[Any]) -> str | None:
     Args:
         values: labels as they stand in the first rows; missing ones are passed over.
     """
-    seen = {_plain(value) for value in values if not _missing(value)}
+    several = [one for value in values for one in (value if isinstance(value, (list, tuple)) else [value])]
+    seen = {_plain(value) for value in several if not _missing(value)}
     if not seen:
         return None
     if all(isinstance(value, bool) for value in seen):
@@ -80,7 +81,7 @@ def guess(values: Sequence[Any]) -> str | None:
     if -1 in seen:
         return "sign" if seen <= {-1, 0, 1} else None
     if any(value != int(value) for value in seen):
-        return "probability"
+        return "probability" if all(0 <= value <= 1 for value in seen) else None
     if seen == {1, 2}:
         return "number"
     return None
@@ -145,4 +146,4 @@ def _plain(value: Any) -> Any:
             return text
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return value
+    return value if isinstance(value, (int, float)) else repr(value)

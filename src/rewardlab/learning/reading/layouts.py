@@ -24,22 +24,42 @@ ROLES = (
 )
 """What a column can be for."""
 
-_PROMPTS = ("prompt", "conversation", "question", "instruction", "input", "query", "problem", "messages")
+_PROMPTS = ("prompt", "conversation", "history", "question", "instruction", "input", "query", "problem", "messages")
 _CHOSEN = (
     ("chosen", "rejected"),
     ("chosen_response", "rejected_response"),
     ("pos_answer", "neg_answer"),
     ("preferred", "dispreferred"),
     ("best", "losers"),
+    ("answer_matching_behavior", "answer_not_matching_behavior"),
 )
-_SIDES = tuple(
-    (f"{stem}{join}{one}", f"{stem}{join}{two}")
-    for stem in ("response", "output", "answer", "completion", "text", "conversation", "option", "candidate")
-    for join in ("_", "", " ")
-    for one, two in (("a", "b"), ("1", "2"), ("A", "B"))
+_SIDES = (
+    *(
+        (f"{stem}{join}{one}", f"{stem}{join}{two}")
+        for stem in ("response", "output", "answer", "completion", "text", "conversation", "option", "candidate")
+        for join in ("_", "", " ")
+        for one, two in (("a", "b"), ("1", "2"), ("A", "B"), ("0", "1"))
+    ),
+    ("human_ref_A", "human_ref_B"),
 )
-_LABELS = ("label", "preference", "winner", "choice", "preferred", "better", "human_preference", "overall_preference")
-_PEOPLE = ("annotator", "annotator_id", "user", "user_id", "worker", "worker_id", "rater", "rater_id", "labeler")
+_SOFT = ("soft_label", "label_probability", "chosen_probability", "preference_probability", "probability")
+_LABELS = (
+    *("label", "preference", "winner", "choice", "preferred", "better"),
+    *("human_preference", "overall_preference", "better_response_id", "labels"),
+)
+_PEOPLE = (
+    "annotator",
+    "annotators",
+    "annotator_id",
+    "judge",
+    "user",
+    "user_id",
+    "worker",
+    "worker_id",
+    "rater",
+    "rater_id",
+    "labeler",
+)
 _MANY = ("annotator", "rater", "labeler", "worker", "label")
 _HELPSTEER = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 _COMMON = {
@@ -129,6 +149,9 @@ def layout_of(
         wanted = next((name for name in names if name in found and name not in taken), None)
         if role not in roles and role not in silent and wanted is not None:
             roles[role] = wanted
+    if "chosen" in roles and "label" not in roles and "label" not in silent:
+        soft = _soft_label(rows, [name for name in found if name not in taken])
+        roles |= {} if soft is None else {"label": soft}
     order = {role: place for place, role in enumerate(ROLES)}
     roles = dict(sorted(roles.items(), key=lambda entry: order[entry[0]]))
     vocabulary = words.vocabulary(labels)
@@ -209,6 +232,10 @@ def _candidates(names: list[str], rows: Sequence[Mapping[str, Any]]) -> Iterator
                 known = "PandaLM"
             elif (first, second, label) == ("response 1", "response 2", "label") and "scenario" in have:
                 known = "Auto-J"
+            elif (first, second, label) == ("human_ref_A", "human_ref_B", "labels"):
+                known = "SHP"
+            elif (first, second, label) == ("response_0", "response_1", "better_response_id"):
+                known = "PKU-SafeRLHF"
             yield "pairs", {"first": first, "second": second, "label": label}, known
     for several in ("responses", "completions", "outputs", "answers", "candidates"):
         if several not in have or not any(isinstance(row.get(several), (list, tuple)) for row in rows):
@@ -227,6 +254,8 @@ def _candidates(names: list[str], rows: Sequence[Mapping[str, Any]]) -> Iterator
 
 
 def _known_pairs(better: str, worse: str, have: set[str], rows: Sequence[Mapping[str, Any]]) -> str | None:
+    if better == "answer_matching_behavior":
+        return "persona evals"
     cells = [(row.get(better), row.get(worse)) for row in rows]
     texts = [one for one in cells if all(isinstance(side, str) for side in one)]
     lists = [side for one in cells for side in one if isinstance(side, list) and len(side) == 3]
@@ -253,6 +282,15 @@ def _label(names: list[str]) -> str | list[str] | None:
             if len(several) > 1:
                 return several
     return next((name for name in _LABELS if name in names), None)
+
+
+def _soft_label(rows: Sequence[Mapping[str, Any]], free: list[str]) -> str | None:
+    """The column with the probability that the chosen one is better: by its name, or `label` where it holds fractions."""
+    for name in free:
+        values = [row[name] for row in rows if row.get(name) is not None]
+        if name in _SOFT or (name == "label" and any(isinstance(value, float) and 0 < value < 1 for value in values)):
+            return name
+    return None
 
 
 def _prompt(free: list[str]) -> str | list[str] | None:
@@ -288,11 +326,16 @@ def _vocabulary(rows: Sequence[Mapping[str, Any]], roles: Mapping[str, Any], kno
     if known in ("PandaLM", "Auto-J"):
         return "number" if known == "PandaLM" else "index"
     names = names_in(roles["label"])
+    if "chosen" in roles:
+        return "probability"
+    if names in (("better_response_id",), ("labels",)) and known in ("PKU-SafeRLHF", "SHP"):
+        return "index" if known == "PKU-SafeRLHF" else "probability"
     values = [row.get(name) for row in rows for name in names]
     guessed = words.guess(values)
     if guessed is not None:
         return guessed
-    seen = sorted({repr(value) for value in values if value is not None})
+    several = [one for value in values for one in (value if isinstance(value, (list, tuple)) else [value])]
+    seen = sorted({repr(value) for value in several if value is not None})
     told = ", ".join(seen[:8])
     if set(seen) <= {"0", "1", "0.0", "1.0"}:
         raise UnclearLayout(

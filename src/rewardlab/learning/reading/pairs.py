@@ -11,7 +11,7 @@ import numpy as np
 
 from rewardlab.learning.data import PreferenceData
 from rewardlab.learning.items import content_hash
-from rewardlab.learning.reading.building import Builder, Cells
+from rewardlab.learning.reading.building import Builder, Cells, list_of
 from rewardlab.learning.reading.labels import number_or_none, probability
 from rewardlab.learning.reading.layouts import Layout, names_in
 from rewardlab.storage.problems import BadRow, Problems
@@ -33,10 +33,11 @@ class PairBuilder(Builder):
         """Take one row, which may hold several comparisons."""
         strength, weight = self._strength(row), 1.0
         if "weight" in self._columns:
-            weight = number_or_none(self._cell(row, "weight"), repr(self._columns["weight"])) or 0.0
+            given = number_or_none(self._cell(row, "weight"), repr(self._columns["weight"]))
+            weight = 1.0 if given is None else given  # nobody said that it counts for less
             if weight < 0:
                 raise BadRow(f"{self._columns['weight']!r} must not be negative, got {weight}")
-        who, about = self._who(row), self._about(row, line)
+        who, about = self._who(row) if self._is_one_voice(row) else None, self._about(row, line)
         if "chosen" in self._columns:
             self._better_and_worse(row, folder, who, about, strength, weight)
         else:
@@ -76,8 +77,14 @@ class PairBuilder(Builder):
         labels = self.layout.labels
         assert labels is not None
         voices: list[tuple[str | None, float]] = []
-        if len(names) == 1:
-            voices.append((who, probability(self._cell_named(row, names[0]), labels, repr(names[0]))))
+        value = self._cell_named(row, names[0])
+        if len(names) == 1 and isinstance(value, (list, tuple)):
+            people = self._people(row, len(value))
+            voices = [(one, probability(said, labels, repr(names[0]))) for one, said in zip(people, value, strict=True)]
+            if not voices:
+                raise BadRow(f"{names[0]!r} holds no label")
+        elif len(names) == 1:
+            voices.append((who, probability(value, labels, repr(names[0]))))
         else:
             for name in names:
                 value = row.get(name)
@@ -89,10 +96,22 @@ class PairBuilder(Builder):
         first, second = self._answers(row, folder, sides)
         self._differ(first, second, str(self._columns["first"]), str(self._columns["second"]))
         one, other = self.items.place(first), self.items.place(second)
-        extra = {"comparison": self._groups} if len(names) > 1 else {}
+        extra = {"comparison": self._groups} if len(names) > 1 or isinstance(value, (list, tuple)) else {}
         for person, label in voices:
             self._append(one, other, label, strength, weight, person, {**about, **extra})
         self._groups += 1
+
+    def _is_one_voice(self, row: Cells) -> bool:
+        label = self._columns.get("label")
+        return not (isinstance(label, str) and isinstance(row.get(label), (list, tuple)))
+
+    def _people(self, row: Cells, count: int) -> list[str | None]:
+        """Who gave each of a list of labels."""
+        column = self._columns.get("annotator")
+        told = row.get(column) if isinstance(column, str) else None
+        if told is None:
+            return [f"annotator {number}" for number in range(1, count + 1)]
+        return [None if one is None else str(one) for one in list_of(told, repr(column), count, of="labels")]
 
     def _strength(self, row: Cells) -> float:
         if "strength" in self._columns:

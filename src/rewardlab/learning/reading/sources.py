@@ -45,10 +45,10 @@ def rows_of_source(source: Any, *, split: str | None, name: str | None) -> Itera
         TypeError: nothing of all this.
     """
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
         if isinstance(source, str) and is_hub_name(source):
             return _hub_rows(source, split, name)
-        return _file_rows(path)
+        _no_parts(split, name, f"{os.fspath(source)!r} is a path")
+        return _file_rows(Path(source))
     if isinstance(source, Mapping) and source and all(hasattr(part, "features") for part in source.values()):
         return _dataset_rows(_one_split(source, split), "data set")
     if hasattr(source, "features") and hasattr(source, "__iter__"):
@@ -58,6 +58,7 @@ def rows_of_source(source: Any, *, split: str | None, name: str | None) -> Itera
             "expected a path, a name on the Hugging Face hub, a datasets.Dataset or an iterable of rows, got a "
             f"{type(source).__name__}"
         )
+    _no_parts(split, name, "the rows come from memory")
     return (SourceRow("iterable", number, row, None) for number, row in enumerate(source, start=1))
 
 
@@ -106,10 +107,23 @@ def _rows_of_list(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _hub_rows(source: str, split: str | None, name: str | None) -> Iterator[SourceRow]:
     datasets = require("datasets", extra="datasets", why=f"Reading {source!r} from the Hugging Face hub")
-    found = datasets.load_dataset(source, name, split=split)
+    try:
+        found = datasets.load_dataset(source, name, split=split)
+    except (OSError, RuntimeError) as error:
+        raise FileNotFoundError(
+            f"there is no file {source!r}, and no data set of that name could be had from the Hugging Face hub "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'})"
+        ) from error
     if isinstance(found, Mapping):
         found = _one_split(found, None)
     return _dataset_rows(found, source)
+
+
+def _no_parts(split: str | None, name: str | None, why: str) -> None:
+    """Refuse to pass over `split` and `name` where they mean nothing."""
+    for option, value in (("split", split), ("name", name)):
+        if value is not None:
+            raise ValueError(f"{option}={value!r} chooses a part of a data set, but {why}; leave {option} out")
 
 
 def _one_split(parts: Mapping[str, Any], split: str | None) -> Any:
