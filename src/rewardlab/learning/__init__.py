@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "rewardlab.learning.fitting": ["Fit", "FitResult", "FitStopped", "fit"],
+        "rewardlab.learning.ensembles": ["EnsembleFit", "fit_ensemble", "join", "member_values"],
         "rewardlab.learning.data": ["PreferenceData", "RankingData", "RatingData", "StepLabelData", "as_trajectory"],
         "rewardlab.learning.reading": ["UnclearLayout", "read_preferences", "read_step_labels"],
         "rewardlab.learning.item_losses": ["OrdinalLoss", "PlackettLuceLoss", "ProcessLoss", "RegressionLoss"],

@@ -265,7 +265,7 @@ class PreferenceStrength:
         for training, asked in self._folds(data):
             used = np.unique(np.concatenate([chosen[asked], rejected[asked]]))
             ensemble = self._train(data.select(training).without_unused_items())
-            scores[used] = member_values(ensemble, [data.items[one] for one in used])
+            scores[used] = _votes(ensemble, [data.items[one] for one in used])
             for place, side in enumerate((chosen, rejected)):
                 values_of_row[place][asked] = scores[side[asked]]
         report = StrengthReport(
@@ -298,7 +298,7 @@ class PreferenceStrength:
         return [(rows[fold != part], rows[fold == part]) for part in range(self.folds)]
 
     def _train(self, data: PreferenceData) -> RewardModel:
-        from rewardlab.learning.fitting import fit_ensemble
+        from rewardlab.learning.ensembles import fit_ensemble
 
         return fit_ensemble(self.make, data, self.voters, epochs=self.epochs, seed=self.seed, **(self.options or {}))
 
@@ -321,6 +321,7 @@ def refuse_equal(data: PreferenceData) -> None:
         )
 
 
-def member_values(ensemble: RewardModel, items: Sequence[Trajectory]) -> Floats:
-    """What every member of a fitted ensemble says of items; float64[item, member]."""
-    raise NotImplementedError
+def _votes(ensemble: RewardModel, items: Sequence[Trajectory]) -> Floats:
+    from rewardlab.learning.ensembles import member_values
+
+    return member_values(ensemble, items)
