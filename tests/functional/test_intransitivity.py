@@ -138,3 +138,10 @@ def test_bad_input_is_named():
         diagnose_intransitivity(3)
     with pytest.raises(ValueError, match="no comparisons of two different items"):
         diagnose_intransitivity(SimpleNamespace(first=[0], second=[0], label=[1.0]))
+
+
+def test_sure_orders_are_not_taken_for_cycles():
+    """One side always wins: log-odds out of counted votes level off, which must not look like cycles."""
+    found = [diagnose_intransitivity(drawn(6 * transitive(10, seed), 20, seed), samples=40) for seed in range(8)]
+    assert sum(one.needs_general_preferences for one in found) <= 1
+    assert np.mean([one.share - one.by_chance for one in found]) == pytest.approx(0.0, abs=0.03)

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
         skew_symmetric_score,
     )
     from rewardlab.functional.intervals import share_interval
+    from rewardlab.functional.intransitivity import (
+        diagnose_intransitivity,
+        hodge_split,
+        nash_strategy,
+        rank_preferences,
+    )
     from rewardlab.functional.kl import kl_estimate
     from rewardlab.functional.policy_losses import (
         Surrogate,
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
     from rewardlab.functional.rankings import plackett_luce
     from rewardlab.functional.ratings import ordinal, regression
     from rewardlab.functional.returns import discounted_returns, generalised_advantage_estimation
+    from rewardlab.functional.self_play import gpo_loss, gpo_on_table, mean_scores
 
 __all__ = [
     "RelativeAdvantages",
@@ -62,6 +69,7 @@ __all__ = [
     "centring",
     "clipped_surrogate",
     "cohen_kappa",
+    "diagnose_intransitivity",
     "difference_views",
     "discounted_returns",
     "expected_calibration_error",
@@ -69,19 +77,25 @@ __all__ = [
     "general_preference_logistic",
     "general_preference_regression",
     "generalised_advantage_estimation",
+    "gpo_loss",
+    "gpo_on_table",
     "group_relative",
     "grpo_loss",
     "hinge",
+    "hodge_split",
     "info_nce",
     "kl_estimate",
     "kl_in_advantages",
     "krippendorff_alpha",
     "leave_one_out",
     "log_importance_weights",
+    "mean_scores",
+    "nash_strategy",
     "negative_log_likelihood",
     "ordinal",
     "pairwise_agreement",
     "plackett_luce",
+    "rank_preferences",
     "regression",
     "reinforce_loss",
     "reliability_curve",
@@ -105,6 +119,12 @@ _load, __dir__, _ = lazy_names(
             "leave_one_out",
         ],
         "rewardlab.functional.intervals": ["share_interval"],
+        "rewardlab.functional.intransitivity": [
+            "diagnose_intransitivity",
+            "hodge_split",
+            "nash_strategy",
+            "rank_preferences",
+        ],
         "rewardlab.functional.kl": ["kl_estimate"],
         "rewardlab.functional.policy_losses": [
             "Surrogate",
@@ -135,6 +155,7 @@ _load, __dir__, _ = lazy_names(
             "reliability_curve",
         ],
         "rewardlab.functional.returns": ["discounted_returns", "generalised_advantage_estimation"],
+        "rewardlab.functional.self_play": ["gpo_loss", "gpo_on_table", "mean_scores"],
     },
     rooms=[
         "advantages",
@@ -143,6 +164,7 @@ _load, __dir__, _ = lazy_names(
         "contrastive",
         "general_preference",
         "intervals",
+        "intransitivity",
         "kl",
         "policy_losses",
         "preferences",
@@ -151,6 +173,7 @@ _load, __dir__, _ = lazy_names(
         "ratings",
         "returns",
         "selection",
+        "self_play",
     ],
 )
 _PLAIN = frozenset(

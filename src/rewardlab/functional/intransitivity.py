@@ -112,7 +112,7 @@ def diagnose_intransitivity(comparisons: Any, *, samples: int = 200, seed: int =
     """How much of some preferences no scalar reward can express.
 
     Labels of repeated comparisons are added up (half a vote is added to both sides), their log-odds split, and compared with
-    what labels drawn from the transitive part alone would give.
+    what labels drawn from the Bradley-Terry model of the same comparisons would give.
 
     Args:
         comparisons: an antisymmetric table of scores, float[item, item]; or anything with `first`, `second` (indices of
@@ -144,7 +144,8 @@ def diagnose_intransitivity(comparisons: Any, *, samples: int = 200, seed: int =
     if np.isnan(split.share):
         return Intransitivity(np.nan, np.nan, np.nan, split.cycles, len(used), pairs)
     draw = np.random.default_rng(seed)
-    chance = 1.0 / (1.0 + np.exp(-(split.values[one] - split.values[other]).numpy()))
+    values = _bradley_terry_values(wins)  # the split's own values are too near together where one side always wins
+    chance = 1.0 / (1.0 + np.exp(-(values[one] - values[other])))
     drawn = []
     for _ in range(samples):
         votes, _ = _votes(one, other, (draw.random(len(one)) < chance).astype(np.float64), len(used))
@@ -276,6 +277,22 @@ def _votes(
     np.add.at(wins, (first, second), label)
     np.add.at(wins, (second, first), 1.0 - label)
     return wins, torch.from_numpy(wins + wins.T)
+
+
+def _bradley_terry_values(wins: NDArray[np.float64], ridge: float = 0.01, steps: int = 100) -> NDArray[np.float64]:
+    """Values of items by penalised maximum likelihood, with Newton's method."""
+    count = len(wins)
+    votes = wins + wins.T
+    values = np.zeros(count)
+    for _ in range(steps):
+        chance = 1.0 / (1.0 + np.exp(values[None, :] - values[:, None]))
+        slope = (wins - votes * chance).sum(1) - ridge * values
+        bend = votes * chance * (1.0 - chance)
+        step = np.linalg.solve(np.diag(bend.sum(1) + ridge) - bend, slope)
+        values = values + step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))  # far off, Newton overshoots
+        if np.abs(step).max() < 1e-8:
+            break
+    return values
 
 
 def _log_odds(wins: NDArray[np.float64]) -> Tensor:

@@ -7,6 +7,7 @@ from rewardlab.registry import Registry
 RECIPES = Registry(
     "recipe",
     {
+        "gpm": "rewardlab.recipes.gpm:RECIPE",
         "raft": "rewardlab.recipes.raft:RECIPE",
         "toolrl": "rewardlab.recipes.toolrl:RECIPE",
     },

@@ -19,6 +19,9 @@ from rewardlab.rewards.models.model import RewardModel
 from rewardlab.rewards.spec import UnwritableReward, register
 from rewardlab.types import Scores, Status, Trajectory, group_indices
 
+Opponents = Literal["responses", "task", "group"]
+Measure = Literal["probability", "log_odds", "wins"]
+
 
 @register("preference_against")
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +42,10 @@ class PreferenceAgainst(Reward):
     """
 
     model: RewardModel
-    opponents: Literal["responses", "task", "group"] = "responses"
+    opponents: Opponents = "responses"
     responses: tuple[str | tuple[float, ...], ...] = ()
     key: str = "references"
-    measure: Literal["probability", "log_odds", "wins"] = "probability"
+    measure: Measure = "probability"
 
     def __post_init__(self) -> None:
         super().__post_init__()
