@@ -113,14 +113,6 @@ def test_columns_of_comparisons_are_checked() -> None:
             PreferenceData(**{**good, **change})
 
 
-def test_equal_responses_in_one_preference_are_refused() -> None:
-    good = Preference(chosen="one", rejected="other")
-    with pytest.raises(
-        ValueError, match="preference 1: chosen and rejected are equal, so there is nothing to tell apart"
-    ):
-        PreferenceData.from_preferences([good, Preference(chosen="same", rejected="same")])
-
-
 def test_columns_of_rankings_ratings_and_steps_are_checked() -> None:
     items = answers("a", "b", "c")
     with pytest.raises(ValueError, match="ranking 0 must name at least two different items, got \\[1, 1\\]"):

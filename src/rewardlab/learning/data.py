@@ -112,17 +112,13 @@ class PreferenceData(Judgements):
         """Columns out of single comparisons; equal trajectories become one item.
 
         Raises:
-            ValueError: one of them holds neither a trajectory, nor a text, nor an array, or its two responses are equal.
+            ValueError: one of them holds neither a trajectory, nor a text, nor an array.
         """
         items = Items()
         columns: dict[str, list[Any]] = {name: [] for name in ("first", "second", "label", "strength", "weight", "who")}
-        for row, one in enumerate(preferences):
+        for one in preferences:
             columns["first"].append(items.place(one.chosen))
             columns["second"].append(items.place(one.rejected))
-            if columns["first"][-1] == columns["second"][-1]:
-                raise ValueError(
-                    f"preference {row}: chosen and rejected are equal, so there is nothing to tell apart; leave it out"
-                )
             columns["label"].append(one.label)
             columns["strength"].append(np.nan if one.strength is None else one.strength)
             columns["weight"].append(one.weight)

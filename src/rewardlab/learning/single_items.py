@@ -75,8 +75,10 @@ class RatingData(Judgements):
         """
         from rewardlab.learning.data import PreferenceData
 
-        prompts, who = self.prompts(), self.annotators or [None] * len(self)
-        aspects: list[str | None] = [*(self.aspect or [None] * len(self))]
+        prompts = self.prompts()
+        nobody: list[str | None] = [None] * len(self)
+        who = self.annotators or nobody
+        aspects = self.aspect or nobody
         groups: dict[tuple[str, str | None, str | None], list[int]] = {}
         for row, key in enumerate(zip(prompts, who, aspects, strict=True)):
             groups.setdefault(key, []).append(row)
