@@ -100,6 +100,47 @@ class RewardModel(Reward):
         saved.__dict__["network"] = self.network
         return saved
 
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, encoder: Mapping[str, Any] | None = None, **options: Any
+    ) -> RewardModel:
+        """A reward model of the Hugging Face kind: a sequence classifier with one label.
+
+        Its raw logit is the value. A directory that `export` wrote gives back the values of the model that was exported.
+
+        Args:
+            name: on the hub, or a directory.
+            encoder: options of the `TextEncoder`, such as `lora`, `frozen`, `dtype` or `max_length`.
+            options: any field of `RewardModel`.
+
+        Raises:
+            ValueError: the classifier has not exactly one label.
+            OSError: there is no such model.
+        """
+        require("torch", extra="torch", why="A learned reward")
+        from rewardlab.rewards.models.hub import read_classifier
+        from rewardlab.rewards.models.network import place
+
+        return cls.around(place(read_classifier(name, encoder), options.get("device")), **options)
+
+    def export(self, directory: str | Path) -> Path:
+        """Write a text model with a scalar head as a sequence classifier, which transformers, TRL and vLLM load.
+
+        Adapters, the head and the scale of the values are worked into the weights. Classifiers of causal models have no
+        constant: there the logits lie a constant above or below the values of this model, which changes no comparison; it
+        is written to `rewardlab.json`, and `from_pretrained` takes it off again. A tokenizer whose padding is missing or
+        also ends texts gets a padding token of its own, because transformers skips padding at the end of a text.
+
+        Returns:
+            The directory.
+
+        Raises:
+            ValueError: the encoder or the head have no place in a sequence classifier.
+        """
+        from rewardlab.rewards.models.hub import write_classifier
+
+        return write_classifier(self.network, directory)
+
     # ---- what it is -----------------------------------------------------------------------------------------------------
 
     @functools.cached_property

@@ -112,12 +112,13 @@ class Network(nn.Module):
         """Write the network: `model.json`, `encoder.safetensors`, `head.safetensors`, and the encoder's own files.
 
         Returns:
-            The directory, which holds either the whole new model or what it held before.
+            The directory. `model.json` is taken away first and written last, so one that was interrupted holds no model.
         """
         from safetensors.torch import save_file
 
         target = Path(directory)
         target.mkdir(parents=True, exist_ok=True)
+        (target / FILE).unlink(missing_ok=True)
         self.encoder.save_files(target)
         for name, weights in (("encoder", self.encoder.weights()), ("head", self.head.state_dict())):
             separate = {key: value.detach().cpu().contiguous().clone() for key, value in weights.items()}
@@ -132,7 +133,7 @@ class Network(nn.Module):
         }
         partial = target / f"{FILE}.partial"
         partial.write_text(json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        partial.replace(target / FILE)  # last: a directory without it is no model
+        partial.replace(target / FILE)
         return target
 
     @classmethod
@@ -169,8 +170,9 @@ class Network(nn.Module):
         network = cls(encoder, head, about=about["about"])
         network.shift.fill_(about["shift"])
         network.scale.fill_(about["scale"])
-        return network.to(device or _default_device()).eval()
+        return place(network, device)
 
 
-def _default_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def place(network: Network, device: str | torch.device | None) -> Network:
+    """Put a network where it scores: on a device, None for a GPU when there is one."""
+    return network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()

@@ -52,7 +52,8 @@ def from_name(name: str, classifier: bool, dtype: str | None, options: Mapping[s
     more = {"num_labels": 1} if classifier else {}
     if dtype is None:
         dtype = "auto" if torch.cuda.is_available() else "float32"
-    with quiet():
+    with quiet(), torch.random.fork_rng():  # layers that the checkpoint lacks are the same every time
+        torch.manual_seed(0)
         return kind.from_pretrained(name, dtype=dtype, **more, **options).eval()
 
 

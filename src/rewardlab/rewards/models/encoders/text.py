@@ -188,7 +188,7 @@ class TextEncoder(Encoder):
     def collate(self, prepared: Sequence[Any]) -> Batch:
         """Padded `ids` and `mask` [row, token], and where the features of every trajectory stand."""
         return packing.plain(
-            prepared, pad_id=self.reader.pad_id, left=self.padding == "left", prompts=self._needs_prompt_pass
+            prepared, pad_id=self._filler, left=self.padding == "left", prompts=self._needs_prompt_pass
         )
 
     def collate_groups(self, prepared: Sequence[Any], groups: Sequence[Sequence[int]]) -> Batch:
@@ -212,7 +212,7 @@ class TextEncoder(Encoder):
         rows = packing.rows(prepared, groups, self.window) if self.packs else None
         if rows is None or all(len(members) == 1 for members in rows):
             return self.collate(prepared)
-        return packing.packed(prepared, rows, pad_id=self.reader.pad_id)
+        return packing.packed(prepared, rows, pad_id=self._filler)
 
     def group_length(self, prepared: Sequence[Any]) -> int:
         """Tokens of the row that a group becomes, of the longest row where it becomes several; for batches by length."""
@@ -261,6 +261,13 @@ class TextEncoder(Encoder):
             real = mask.unsqueeze(-1)
             return torch.where(real, hidden.float(), 0.0).sum(1) / real.sum(1)
         return hidden[rows, last if self.pool == "last" else mask.long().argmax(1)].float()
+
+    @property
+    def _filler(self) -> int:
+        """What stands on padding: for causal models not their padding token, which would ask for a mask they can spare."""
+        if not self.is_causal:
+            return self.reader.pad_id
+        return int(self.backbone.config.get_text_config().pad_token_id == 0)
 
     @property
     def _needs_prompt_pass(self) -> bool:
