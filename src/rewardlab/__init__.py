@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic"],
         "rewardlab.rewards.schedules": ["Linear"],
         "rewardlab.rewards.spec": ["from_spec", "load_reward", "register", "to_spec"],
+        "rewardlab.rewards.models.model": ["RewardModel"],
         "rewardlab.rewards.algebra": ["cascade", "ensemble", "hybrid"],
         "rewardlab.rewards.verifiers.math": ["MathAnswer"],
         "rewardlab.rewards.verifiers.code": ["CodeTests"],
