@@ -86,8 +86,8 @@ def write_classifier(network: Network, directory: str | Path) -> Path:
     if not isinstance(encoder, TextEncoder) or encoder.pool not in ("last", "classifier"):
         pool = f" with pool={encoder.pool!r}" if isinstance(encoder, TextEncoder) else ""
         raise ValueError(
-            f"a {encoder.kind} encoder{pool} cannot be exported: sequence classifiers read the last token of a causal model, or what the "
-            'classifier of an encoder model reads (TextEncoder(..., pool="classifier"))'
+            f"a {encoder.kind} encoder{pool} cannot be exported: sequence classifiers read the last token of a "
+            'causal model, or what the classifier of an encoder model reads (TextEncoder(..., pool="classifier"))'
         )
     if not isinstance(head, ScalarHead):
         raise ValueError(
@@ -156,9 +156,9 @@ def _check_tokenizer(tokenizer: Any, folder: Path, transformers: Any) -> None:
     loaded = transformers.AutoTokenizer.from_pretrained(str(folder))
     if loaded(_PROBE)["input_ids"] != tokenizer(_PROBE)["input_ids"]:
         warnings.warn(
-            f"transformers reads the tokenizer in {folder} as a {type(loaded).__name__}, because of the kind of model beside "
-            "it, and that splits texts otherwise than the tokenizer the model was fitted with: scores will differ elsewhere. "
-            "Fit with the tokenizer that belongs to the model",
+            f"transformers reads the tokenizer in {folder} as a {type(loaded).__name__}, because of the kind of model "
+            "beside it, and that splits texts otherwise than the tokenizer the model was fitted with: scores will differ "
+            "elsewhere. Fit with the tokenizer that belongs to the model",
             stacklevel=4,
         )
 
