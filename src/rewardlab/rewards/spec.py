@@ -54,6 +54,7 @@ REWARDS = Registry(
         "preference_against": "rewardlab.rewards.models.against:PreferenceAgainst",
         "length_penalty": "rewardlab.rewards.verifiers.length:LengthPenalty",
         "cosine_length": "rewardlab.rewards.verifiers.length:CosineLength",
+        "response_length": "rewardlab.learning.evaluation.baselines:ResponseLength",
         "tool_desk_success": "rewardlab.environments.tool_desk.reward:ToolDeskSuccess",
     },
     group="rewardlab.rewards",
