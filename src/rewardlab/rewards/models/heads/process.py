@@ -1,7 +1,7 @@
 """A head that values every step of a trajectory: a process reward model.
 
-Step values are log-odds that a step is right. The value of the whole is the log-odds of one probability that is made of those
-of the steps, so that it is comparable whatever the way, and never saturates where probabilities would.
+Step values are log-odds that a step is right. The value of the whole is the log-odds of one probability that is made of
+those of the steps, so that it is comparable whatever the way, and never saturates where probabilities would.
 """
 
 from __future__ import annotations
