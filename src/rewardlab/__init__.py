@@ -44,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.learning.fitting": ["fit"],
         "rewardlab.learning.evaluation": ["evaluate"],
         "rewardlab.learning.reading": ["read_preferences", "read_step_labels"],
+        "rewardlab.learning.report": ["report_preferences"],
     },
     rooms=[
         "config",

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.learning.evaluation": ["Evaluation", "compare", "evaluate"],
         "rewardlab.learning.data": ["PreferenceData", "RankingData", "RatingData", "StepLabelData", "as_trajectory"],
         "rewardlab.learning.reading": ["UnclearLayout", "read_preferences", "read_step_labels"],
+        "rewardlab.learning.report": ["DataReport", "report_preferences"],
         "rewardlab.learning.item_losses": ["OrdinalLoss", "PlackettLuceLoss", "ProcessLoss", "RegressionLoss"],
         "rewardlab.learning.losses": [
             "LOSSES",
@@ -21,6 +22,10 @@ __getattr__, __dir__, __all__ = lazy_names(
             "MixtureLoss",
             "make_loss",
         ],
+        "rewardlab.learning.preference_strength": ["PreferenceStrength", "StrengthReport"],
+        "rewardlab.learning.pair_loss": ["PairLoss", "soften_below_zero"],
+        "rewardlab.learning.meta_reward": ["MetaRewardTrainer", "meta_step"],
+        "rewardlab.learning.contrastive": ["ContrastiveAux"],
         "rewardlab.learning.rows": ["PairRows", "RankRows", "RatingRows", "StepRows"],
     },
 )

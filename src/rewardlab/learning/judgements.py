@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,9 @@ from rewardlab.learning.checks import check_columns, together
 from rewardlab.learning.items import content_hash, has_prompt, prompt_key
 from rewardlab.storage.problems import Problems
 from rewardlab.types import Trajectory
+
+if TYPE_CHECKING:
+    from rewardlab.learning.report import DataReport
 
 Rows = NDArray[np.int64]
 
@@ -108,6 +111,12 @@ class Judgements:
         held = set(ordered[:count])
         outside = np.asarray([key in held for key in prompts])
         return self.select(~outside), self.select(outside)
+
+    def report(self) -> DataReport:
+        """What stands in these judgements, to be looked at before anything is trained on them."""
+        from rewardlab.learning.report import report_preferences
+
+        return report_preferences(self)
 
     def without_unused_items(self) -> Self:
         """The same rows over only those items that they use."""
