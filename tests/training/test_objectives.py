@@ -15,6 +15,7 @@ from rewardlab.policies.logprobs import token_logprobs
 from rewardlab.policies.rollout import rollout
 from rewardlab.training.credit import Advantages
 from rewardlab.training.objectives import GRPO, OBJECTIVES, RAFT, RLOO, NonFiniteUpdate, ReinforcePlusPlus, Supervised
+from rewardlab.training.objectives.rows import make_rows
 from rewardlab.types import Tokens, Trajectory
 from tests.training.worlds import demonstrations, policy, tasks
 
@@ -426,3 +427,32 @@ def test_bad_options_fail_at_once(options, message):
 def test_registry():
     for name in ("grpo", "rloo", "reinforce_plus_plus", "raft", "supervised", "gpo"):
         assert OBJECTIVES.resolve(name)().default_credit in ("group", "leave_one_out", "batch", "best", "extremes")
+
+
+@pytest.mark.parametrize("kl", [0.0, 0.1])
+def test_shared_prompts_change_nothing_but_the_work(kl, batch) -> None:
+    trajectories, advantages = batch
+    lengthened = []
+    for one in trajectories:  # prompts long enough that sharing them pays
+        start = np.full(40, int(one.tokens.ids[0]))
+        tokens = Tokens(
+            ids=np.concatenate([start, one.tokens.ids]),
+            step=np.concatenate([np.full(40, -1), one.tokens.step]),
+            logprobs=np.concatenate([np.zeros(40), one.tokens.logprobs]),
+        )
+        lengthened.append(
+            Trajectory(
+                observations=one.observations, actions=one.actions, task=one.task, group=one.group, tokens=tokens
+            )
+        )
+    found, sizes = [], []
+    for share in (True, False):
+        objective = GRPO(learning_rate=0.0, max_grad_norm=None, kl_coefficient=kl, share_prompts=share)
+        acting = policy()
+        cut = objective._cut(make_rows(lengthened, advantages), objective.learner(acting))
+        sizes.append(max(len(line) for piece in cut for line in piece))
+        found.append(gradient_step(objective, acting, lengthened, advantages))
+    assert sizes == [2, 1]
+    (shared, (one,)), (plain, (other,)) = found
+    assert shared == pytest.approx(plain, rel=1e-4, abs=1e-6)
+    torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-3)

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rewardlab.policies.packing import Packing, segment_mask
+
 
 def token_logprobs(
     model: nn.Module,
@@ -22,6 +24,7 @@ def token_logprobs(
     *,
     positions_mask: Tensor | None = None,
     temperature: float = 1.0,
+    packing: Packing | None = None,
 ) -> Tensor:
     """Log-probability of every token given the tokens before it.
 
@@ -31,6 +34,7 @@ def token_logprobs(
         attention_mask: [batch, token], 1 on real tokens; None where there is no padding.
         positions_mask: bool[batch, token], the tokens whose log-probability is wanted (`step >= 0`, usually); None for all.
         temperature: the sampling temperature; logits are divided by it.
+        packing: the same rows as lines that share their beginnings, which is what the model then reads.
 
     Returns:
         float32[batch, token]: entry t is the log-probability of `ids[:, t]` given `ids[:, :t]`; 0 at t = 0, on padding and
@@ -39,7 +43,7 @@ def token_logprobs(
     Raises:
         ValueError: shapes do not match, the batch is padded on the left, or the temperature is not positive.
     """
-    return _statistics(model, ids, attention_mask, positions_mask, temperature, entropy=False)[0]
+    return _statistics(model, ids, attention_mask, positions_mask, temperature, packing, entropy=False)[0]
 
 
 def token_logprobs_and_entropy(
@@ -49,13 +53,14 @@ def token_logprobs_and_entropy(
     *,
     positions_mask: Tensor | None = None,
     temperature: float = 1.0,
+    packing: Packing | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`token_logprobs`, and the entropy of the distribution that each token was drawn from.
 
     Returns:
         Two float32[batch, token]: log-probabilities (differentiable) and entropies in nats (detached, for metrics).
     """
-    logprobs, entropies = _statistics(model, ids, attention_mask, positions_mask, temperature, entropy=True)
+    logprobs, entropies = _statistics(model, ids, attention_mask, positions_mask, temperature, packing, entropy=True)
     assert entropies is not None
     return logprobs, entropies
 
@@ -66,16 +71,23 @@ def _statistics(
     attention_mask: Tensor | None,
     positions_mask: Tensor | None,
     temperature: float,
+    packing: Packing | None,
     entropy: bool,
 ) -> tuple[Tensor, Tensor | None]:
     wanted = _check(ids, attention_mask, positions_mask, temperature)[:, 1:]
     # Row-major positions of the wanted tokens; the hidden state that predicts token t stands at t - 1.
     rows, columns = wanted.nonzero(as_tuple=True)
-    with _only_positions(model, rows, columns) as hooked:
-        # A causal model does not look to the right, so right padding needs no mask, and attention keeps its fast path.
-        logits = model(input_ids=ids, use_cache=False).logits
+    # A causal model does not look to the right, so right padding needs no mask, and attention keeps its fast path.
+    inputs: dict[str, Any] = {"input_ids": ids}
+    lines, places = rows, columns
+    if packing is not None:
+        lines, places = packing.line[rows, columns], packing.place[rows, columns]
+        mask = segment_mask(packing.segment, model)
+        inputs = {"input_ids": packing.ids, "position_ids": packing.positions, "attention_mask": mask}
+    with _only_positions(model, lines, places) as hooked:
+        logits = model(**inputs, use_cache=False).logits
     if not hooked:
-        logits = logits[rows, columns]
+        logits = logits[lines, places]
     targets = ids[rows, columns + 1]
     chosen, entropies = _selective_log_softmax(logits, targets, temperature, entropy)
     place = (rows, columns + 1)

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from rewardlab.functional.kl import Estimator, kl_estimate
 from rewardlab.functional.policy_losses import Normalise, token_weights
-from rewardlab.policies.batching import micro_batches
 from rewardlab.policies.logprobs import token_logprobs, token_logprobs_and_entropy
 from rewardlab.training.credit.base import Advantages
+from rewardlab.training.objectives.cutting import Cut, cut_rows, rows_of
 from rewardlab.training.objectives.learner import Learner, Schedule, schedule_factor
 from rewardlab.training.objectives.rows import Piece, Row, make_piece, make_rows
 from rewardlab.training.processes import Processes
@@ -59,6 +59,8 @@ class Objective(ABC):
         mini_batches: optimiser steps in each epoch.
         micro_batch_tokens: most padded tokens that go through the model at once; bounds memory, and changes numbers only
             by rounding. None for 2048 on a CPU (where larger pieces are slower) and 8192 elsewhere.
+        share_prompts: whether answers to one prompt go through the model behind a single copy of it, where that is less
+            work and the model gives the same numbers; changes numbers only by rounding.
         normalise: how tokens are weighted; see `rewardlab.functional.token_weights`.
         constant: the length that `normalise="constant"` divides by.
         kl_coefficient: weight of the divergence from the reference in the loss; 0 needs no reference.
@@ -83,6 +85,7 @@ class Objective(ABC):
     epochs: int = 1
     mini_batches: int = 1
     micro_batch_tokens: int | None = None
+    share_prompts: bool = True
     normalise: Normalise = "sequence_mean"
     constant: float | None = None
     kl_coefficient: float = 0.0
@@ -250,9 +253,11 @@ class Objective(ABC):
             return
         sums, losses = torch.zeros(len(STATISTICS) + 1, device=learner.device), []
         own = _share(working, learner.processes)
-        pieces = [[own[index] for index in part] for part in self._cut(own, learner.device)]
-        for part in pieces:
-            piece = make_piece(part, learner.device)
+        pieces = []
+        for cut in self._cut(own, learner):
+            part, sizes = rows_of(cut, own)
+            pieces.append(part)
+            piece = make_piece(part, learner.device, sizes)
             statistics = self._backward(learner, piece, sequences=len(batch), tokens=written)
             losses.append(statistics[0])
             sums = torch.cat([sums[:-1] + statistics[:-1], torch.maximum(sums[-1:], statistics[-1:])])
@@ -299,12 +304,13 @@ class Objective(ABC):
             return torch.stack([loss.detach(), piece.mask.sum().to(loss.dtype), *sums, largest])
 
     def _logprobs(self, learner: Learner, piece: Piece) -> tuple[Tensor, Tensor]:
-        arguments = (learner.model, piece.ids, piece.attention_mask)
-        temperature = self._temperature
         if self.entropy:
-            return token_logprobs_and_entropy(*arguments, positions_mask=piece.mask, temperature=temperature)
-        logprobs = token_logprobs(*arguments, positions_mask=piece.mask, temperature=temperature)
+            return token_logprobs_and_entropy(learner.model, piece.ids, piece.attention_mask, **self._how(piece))
+        logprobs = token_logprobs(learner.model, piece.ids, piece.attention_mask, **self._how(piece))
         return logprobs, torch.zeros_like(logprobs, requires_grad=False)
+
+    def _how(self, piece: Piece) -> dict[str, Any]:
+        return {"positions_mask": piece.mask, "temperature": self._temperature, "packing": piece.packing}
 
     def _measure(self, learner: Learner, rows: list[Row]) -> list[NDArray[np.float32]]:
         """Log-probabilities of every row under the present weights, without gradients; shared out over processes."""
@@ -313,18 +319,13 @@ class Objective(ABC):
         places = range(learner.processes.rank, len(rows), learner.processes.count)
         own = [rows[place] for place in places]
         with torch.no_grad(), learner.processes.accelerator.autocast():
-            for part in self._cut(own, learner.device):
-                piece = make_piece([own[index] for index in part], learner.device)
-                logprobs = token_logprobs(
-                    learner.model,
-                    piece.ids,
-                    piece.attention_mask,
-                    positions_mask=piece.mask,
-                    temperature=self._temperature,
-                )
-                for line, index in enumerate(part):
+            for cut in self._cut(own, learner):
+                part, sizes = rows_of(cut, own)
+                piece = make_piece(part, learner.device, sizes)
+                logprobs = token_logprobs(learner.model, piece.ids, piece.attention_mask, **self._how(piece))
+                for row, index in enumerate(index for line in cut for index in line):
                     start, end = lengths[places[index]], lengths[places[index] + 1]
-                    flat[start:end] = logprobs[line, : end - start]
+                    flat[start:end] = logprobs[row, : end - start]
         everything = learner.processes.add_up(flat).cpu().numpy()
         return [everything[start:end] for start, end in pairwise(lengths)]
 
@@ -332,9 +333,9 @@ class Objective(ABC):
     def _temperature(self) -> float:
         return self.temperature or self.sampled_at or 1.0
 
-    def _cut(self, rows: Sequence[Row], device: torch.device) -> list[list[int]]:
-        budget = self.micro_batch_tokens or (2048 if device.type == "cpu" else 8192)
-        return micro_batches([len(row.tokens) for row in rows], budget)
+    def _cut(self, rows: Sequence[Row], learner: Learner) -> list[Cut]:
+        budget = self.micro_batch_tokens or (2048 if learner.device.type == "cpu" else 8192)
+        return cut_rows(rows, budget, learner.packing if self.share_prompts else None)
 
     def _needs_loss(self, row: Row) -> bool:
         """Whether a row can give any gradient."""

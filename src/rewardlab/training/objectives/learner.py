@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from rewardlab.policies.packing import PackingLimits, packing_limits
 from rewardlab.training.processes import Processes
 
 Schedule = Literal["constant", "linear", "cosine"]
@@ -71,6 +73,11 @@ class Learner:
     def device(self) -> torch.device:
         """Where the model is."""
         return next(iter(self.parameters.values())).device
+
+    @functools.cached_property
+    def packing(self) -> PackingLimits | None:
+        """What the model allows of rows that share a prompt; None for nothing."""
+        return packing_limits(self.model)
 
     def step(self, learning_rate: float) -> None:
         """Change the weights along the gradients that are there, and drop these."""

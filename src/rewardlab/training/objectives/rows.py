@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewardlab.policies.batching import collate
+from rewardlab.policies.packing import Packing, pack
 from rewardlab.training.credit.base import Advantages
 from rewardlab.types import Tokens, Trajectory
 
@@ -38,6 +39,11 @@ class Row:
         """bool[token]: what the policy wrote."""
         return self.tokens.step >= 0
 
+    @property
+    def prompt(self) -> bytes:
+        """What stands before the first written token."""
+        return bytes(self.tokens.ids[: int(self.written.argmax())].tobytes())
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -50,6 +56,7 @@ class Piece:
         advantages: float32[batch, token].
         old: float32[batch, token].
         reference: float32[batch, token], or None.
+        packing: the same rows with their prompts once, where that is less work.
     """
 
     ids: Tensor
@@ -58,6 +65,7 @@ class Piece:
     advantages: Tensor
     old: Tensor
     reference: Tensor | None
+    packing: Packing | None = None
 
 
 def make_rows(trajectories: Sequence[Trajectory], advantages: Advantages) -> list[Row]:
@@ -98,8 +106,14 @@ def make_rows(trajectories: Sequence[Trajectory], advantages: Advantages) -> lis
     return rows
 
 
-def make_piece(rows: Sequence[Row], device: torch.device) -> Piece:
-    """Pad some rows to the longest of them."""
+def make_piece(rows: Sequence[Row], device: torch.device, sizes: Sequence[int] | None = None) -> Piece:
+    """Pad some rows to the longest of them.
+
+    Args:
+        rows: those that go through the model at once.
+        device: where they go.
+        sizes: how many of them share each line, in order; None where all stand alone.
+    """
     batch = collate([row.tokens for row in rows], device=device)
     references = [row.reference for row in rows if row.reference is not None]
     return Piece(
@@ -109,6 +123,7 @@ def make_piece(rows: Sequence[Row], device: torch.device) -> Piece:
         advantages=pad([row.advantage for row in rows]).to(device),
         old=pad([row.old for row in rows]).to(device),
         reference=pad(references).to(device) if references else None,
+        packing=_packing(rows, device, sizes) if sizes is not None and max(sizes) > 1 else None,
     )
 
 
@@ -124,6 +139,10 @@ def unpad(padded: Tensor, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
     """The inverse of `pad`."""
     table = padded.detach().cpu().numpy()
     return [table[index, : len(row.tokens)].copy() for index, row in enumerate(rows)]
+
+
+def _packing(rows: Sequence[Row], device: torch.device, sizes: Sequence[int]) -> Packing:
+    return pack([np.asarray(row.tokens.ids, dtype=np.int64) for row in rows], sizes, device)
 
 
 def _name(trajectory: Trajectory) -> str:
