@@ -57,6 +57,24 @@ def from_name(name: str, classifier: bool, dtype: str | None, options: Mapping[s
         return kind.from_pretrained(name, dtype=dtype, **more, **options).eval()
 
 
+def saved(directory: Path, source: str | None, classifier: bool, dtype: str, options: Mapping[str, Any]) -> Any:
+    """A model that was not trained itself: from the files of a saved reward model, else from where it came.
+
+    Raises:
+        FileNotFoundError: its weights were not saved along, and the directory that they came from is gone.
+        OSError: there is no such model.
+    """
+    folder = directory / "backbone"
+    if any(folder.glob("*.safetensors")):
+        return from_name(str(folder), classifier, dtype, options)
+    if source is None or (Path(source).is_absolute() and not Path(source).is_dir()):
+        raise FileNotFoundError(
+            f"the base weights of {directory} were in {source}, which is gone; put them back, or save the model "
+            "again with save_base=True in its encoder, so that it holds them itself"
+        )
+    return from_name(source, classifier, dtype, options)
+
+
 def empty(folder: Path, classifier: bool, dtype: str, options: Mapping[str, Any]) -> Any:
     """A model without weights, whose configuration was saved in a folder."""
     transformers = require("transformers", extra="lm", why=_WHY)

@@ -346,18 +346,10 @@ class TextEncoder(Encoder):
         given = dict(options)
         source = given.pop("name")
         classifier = given["pool"] == "classifier"
-        folder = directory / "backbone"
         if not given["frozen"] and given["lora"] is None:
-            model = backbones.empty(folder, classifier, given["dtype"], given["options"])
-        elif any(folder.glob("*.safetensors")):
-            model = backbones.from_name(str(folder), classifier, given["dtype"], given["options"])
+            model = backbones.empty(directory / "backbone", classifier, given["dtype"], given["options"])
         else:
-            if Path(source).is_absolute() and not Path(source).is_dir():
-                raise FileNotFoundError(
-                    f"the base weights of {directory} were in {source}, which is gone; put them back, or save the model "
-                    "again with TextEncoder(..., save_base=True) so that it holds them itself"
-                )
-            model = backbones.from_name(source, classifier, given["dtype"], given["options"])
+            model = backbones.saved(directory, source, classifier, given["dtype"], given["options"])
         encoder = cls(model=model, tokenizer=backbones.tokenizer_of(directory / "tokenizer"), **given)
         encoder.source = source
         return encoder
