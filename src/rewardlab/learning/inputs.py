@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rewardlab.learning.data import prompt_key
 from rewardlab.policies.batching import micro_batches
 from rewardlab.rewards.models.base import Batch, Encoded, Encoder
 from rewardlab.rewards.models.network import Network
@@ -23,6 +22,9 @@ from rewardlab.types import Trajectory
 
 LARGEST_BATCH = 16_384
 """The most work (tokens, padding included) in one batch where nobody says otherwise."""
+
+OVERHEAD = 64
+"""What one more batch costs, in tokens: the time that goes to launching work, whatever its size."""
 
 
 class Inputs(ABC):
@@ -96,7 +98,6 @@ class RaggedInputs(Inputs):
     Args:
         network: whose encoder it is.
         prepared: what it made of each item.
-        prompts: what identifies the prompt of each item; items with equal ones may share its computation.
         batch_length: the most work in one batch.
         autocast: the type that the encoder computes in; None for that of its weights.
         recompute: whether activations are computed again on the way back, for encoders that do not do it themselves.
@@ -108,7 +109,6 @@ class RaggedInputs(Inputs):
         self,
         network: Network,
         prepared: Sequence[Any],
-        prompts: Sequence[str],
         *,
         batch_length: int | None = None,
         autocast: torch.dtype | None = None,
@@ -118,18 +118,39 @@ class RaggedInputs(Inputs):
         self.encoder = network.encoder
         super().__init__([self.encoder.length(one) for one in prepared])
         self.prepared = list(prepared)
-        self.prompts = list(prompts)
         self.batch_length = batch_length or LARGEST_BATCH
         self.autocast = autocast
         self.recompute = recompute
 
     def encode(self, items: Tensor) -> Encoded:
-        """The encoder's features, batch by batch."""
-        chosen: list[int] = items.tolist()
-        batches = micro_batches([self.lengths[item] for item in chosen], self.batch_length, overhead=64)
-        pieces = [self._piece(self.encoder.collate([self.prepared[chosen[row]] for row in rows])) for rows in batches]
-        order = torch.tensor([row for rows in batches for row in rows], device=items.device)
-        return Encoded.concatenate(pieces).select(torch.argsort(order))
+        """The encoder's features, batch by batch; items that answer one prompt share its computation where they can."""
+        chosen = [self.prepared[item] for item in items.tolist()]
+        groups = self._groups(chosen)
+        batches = micro_batches(list(map(self._work, groups)), self.batch_length, overhead=OVERHEAD)
+        pieces, order = [], []
+        for numbers in batches:
+            rows = [row for number in numbers for row, _ in groups[number]]
+            together = [one for number in numbers for _, one in groups[number]]
+            if len(together) == len(numbers):
+                batch = self.encoder.collate(together)
+            else:
+                places = iter(range(len(together)))
+                batch = self.encoder.collate_groups(  # type: ignore[operator]
+                    together, [[next(places) for _ in groups[number]] for number in numbers]
+                )
+            pieces.append(self._piece(batch))
+            order += rows
+        return Encoded.concatenate(pieces).select(torch.argsort(torch.tensor(order, device=items.device)))
+
+    def _groups(self, chosen: Sequence[Any]) -> list[list[tuple[int, Any]]]:
+        find = getattr(self.encoder, "groups", None)
+        groups = [[row] for row in range(len(chosen))] if find is None else find(chosen)
+        return [[(row, chosen[row]) for row in group] for group in groups]
+
+    def _work(self, group: Sequence[tuple[int, Any]]) -> int:
+        if len(group) == 1:
+            return self.encoder.length(group[0][1])
+        return int(self.encoder.group_length([one for _, one in group]))  # type: ignore[operator]
 
     def all(self) -> Encoded:
         """Features of all items."""
@@ -178,7 +199,6 @@ def make_inputs(
     return RaggedInputs(
         network,
         prepared,
-        [prompt_key(item) for item in items],
         batch_length=batch_length,
         autocast=autocast,
         recompute=recompute,
