@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rewardlab.learning.data import PreferenceData
-from rewardlab.learning.preference_strength import refuse_equal
+from rewardlab.learning.preference_strength import refuse_equal, same_item
 from rewardlab.rewards.models.base import Batch, Outputs
 from rewardlab.rewards.models.model import RewardModel
 from rewardlab.types import Trajectory
@@ -167,7 +167,7 @@ class MetaRewardTrainer:
             raise ValueError(f"k is {self.k}, but a prompt has only {fewest} answers")
         prepared = []
         for place, group in enumerate(samples):
-            if all(_same(group[0], one) for one in group[1:]):
+            if all(same_item(group[0], one) for one in group[1:]):
                 raise ValueError(
                     f"all {len(group)} answers to prompt {place} are the same, so that there is no spread to raise; sample "
                     "at a higher temperature, or leave the prompt out"
@@ -210,12 +210,3 @@ class MetaRewardTrainer:
 
     def _batch(self, prepared: Sequence[Any]) -> Batch:
         return {name: column.to(self.network.device) for name, column in self.network.encoder.collate(prepared).items()}
-
-
-def _same(first: Trajectory, second: Trajectory) -> bool:
-    if first.is_chat and second.is_chat:
-        return bool(first.messages == second.messages)
-    return all(
-        np.array_equal(np.asarray(getattr(first, name)), np.asarray(getattr(second, name)))
-        for name in ("observations", "actions")
-    )

@@ -311,14 +311,22 @@ def refuse_equal(data: PreferenceData) -> None:
     """
     same = data.first == data.second
     for row in np.flatnonzero(~same):
-        first, second = data.items[data.first[row]], data.items[data.second[row]]
-        if first.is_chat and second.is_chat and first.messages == second.messages:
-            same[row] = True
+        same[row] = same_item(data.items[data.first[row]], data.items[data.second[row]])
     if same.any():
         raise ValueError(
             f"chosen and rejected are the same in row {int(np.flatnonzero(same)[0])} ({int(same.sum())} such rows): nothing "
             "can be learned from them; leave them out"
         )
+
+
+def same_item(first: Trajectory, second: Trajectory) -> bool:
+    """Whether two responses say the same: the messages of chats, the arrays of anything else."""
+    if first.is_chat and second.is_chat:
+        return bool(first.messages == second.messages)
+    return all(
+        np.array_equal(np.asarray(getattr(first, name)), np.asarray(getattr(second, name)))
+        for name in ("observations", "actions")
+    )
 
 
 def _votes(ensemble: RewardModel, items: Sequence[Trajectory]) -> Floats:

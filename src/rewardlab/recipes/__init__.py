@@ -8,7 +8,10 @@ RECIPES = Registry(
     "recipe",
     {
         "gpm": "rewardlab.recipes.gpm:RECIPE",
+        "harmo": "rewardlab.recipes.harmo:RECIPE",
+        "pal": "rewardlab.recipes.pal:RECIPE",
         "raft": "rewardlab.recipes.raft:RECIPE",
+        "secrets-rm": "rewardlab.recipes.secrets_rm:RECIPE",
         "toolrl": "rewardlab.recipes.toolrl:RECIPE",
     },
     group="rewardlab.recipes",
