@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from rewardlab.functional.intransitivity import Ranking, Rule
-from rewardlab.learning.data import PreferenceData, RankingData, as_trajectory
+from rewardlab.learning.data import PreferenceData, RankingData
 from rewardlab.learning.fitting import FitResult, fit
 from rewardlab.learning.losses import GeneralPreferenceLoss
 from rewardlab.rewards.models.against import Measure, Opponents, PreferenceAgainst
+from rewardlab.rewards.models.answers import answers_to
 from rewardlab.rewards.models.base import Encoder, Outputs
 from rewardlab.rewards.models.heads.general_preference import GeneralPreferenceHead
 from rewardlab.rewards.models.model import RewardModel
@@ -171,23 +172,4 @@ class PreferenceEmbedding:
         return head
 
     def _outputs(self, prompt: Any, responses: Sequence[Any]) -> Outputs:
-        return self.model.outputs(as_answers(prompt, responses))
-
-
-def as_answers(prompt: Any, responses: Sequence[Any]) -> list[Any]:
-    """Responses to one prompt as trajectories.
-
-    Args:
-        prompt: a text, a vector, or None where the responses hold their prompt (or need none).
-        responses: texts, trajectories, messages or arrays; arrays alone with a vector.
-
-    Raises:
-        ValueError: there are no responses, or one does not fit the prompt.
-    """
-    if isinstance(responses, str) or not len(responses):
-        raise ValueError(f"responses must be a list with at least one response, got {responses!r:.60}")
-    if prompt is None or isinstance(prompt, str):
-        return [as_trajectory(one, prompt=prompt) for one in responses]
-    from rewardlab.rewards.models.encoders.prompted import prompted
-
-    return prompted(np.repeat(np.asarray(prompt, np.float32)[None], len(responses), 0), np.stack(responses))
+        return self.model.outputs(answers_to(prompt, responses))
