@@ -24,6 +24,11 @@ __getattr__, __dir__, __all__ = lazy_names(
             "spec_hash",
             "to_spec",
         ],
+        "rewardlab.rewards.algebra.mix": ["Component", "ComponentTable", "RewardMix", "TableLog"],
+        "rewardlab.rewards.algebra.route": ["Route"],
+        "rewardlab.rewards.algebra.squash": ["Squash"],
+        "rewardlab.rewards.models.similarity": ["EmbeddingReward"],
+        "rewardlab.rewards.verifiers.group_length": ["GroupLength"],
         "rewardlab.rewards.algebra": [
             "Cache",
             "Cascade",
