@@ -168,6 +168,26 @@ def test_bad_input_is_named(call, message):
         call()
 
 
+def test_texts_padded_on_either_side_have_the_same_vectors(tmp_path):
+    from rewardlab.recipes.pieces import piece_policy
+    from rewardlab.rewards.models.encoders.text import TextEncoder
+
+    words = ["rock", "paper scissors", "scissors rock paper"]
+    found = []
+    for side in ("right", "left"):
+        reader = piece_policy(["play", " ", "rock", "paper", "scissors"], hidden=32, seed=1)
+        encoder = TextEncoder(model=reader.model, tokenizer=reader.tokenizer, padding=side)
+        model = PreferenceEmbedding(encoder=encoder, dim=4, gate=True, normalise=True)
+        found.append(model.score_matrix("play", words))
+        assert not np.allclose(model.score_matrix("play play play", words), found[-1])  # the gate reads the prompt
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+    again = PreferenceEmbedding.load(model.save(tmp_path / "model").model.path)
+    assert np.array_equal(again.score_matrix("play", words), found[1])
+    assert (again.gate, again.normalise) == (True, True)
+    reward = again.as_reward(["rock"], measure="log_odds")
+    assert reward([as_trajectory(words[1], prompt="play")]).values[0] == pytest.approx(found[1][1, 0], abs=1e-5)
+
+
 class ByLength(PreferenceEmbedding):
     """A judge of texts without a network: the answer with fewer letters is preferred."""
 

@@ -11,11 +11,12 @@ from rewardlab.functional.self_play import gpo_loss
 from rewardlab.policies.engines.base import Sampling
 from rewardlab.policies.logprobs import token_logprobs
 from rewardlab.policies.rollout import rollout
+from rewardlab.recipes.pieces import piece_policy
 from rewardlab.rewards.base import Reward
 from rewardlab.training.credit import Advantages, Extremes
 from rewardlab.training.loop import train
 from rewardlab.training.objectives.self_play import GPO
-from rewardlab.types import Scores, Status, Trajectory
+from rewardlab.types import Scores, Status, Task, Trajectory
 from tests.training.test_objectives import gradient_step, reference_gradient, tensors
 from tests.training.worlds import policy, tasks
 
@@ -78,11 +79,44 @@ class Shorter(Reward):
 
 def test_it_trains_in_the_loop_with_its_own_credit():
     result = train(
-        policy(), SingleTurn, Shorter(), tasks(4), objective=GPO(beta=1.0, learning_rate=3e-3), steps=3, tasks_per_step=4,
-        group_size=4, sampling=Sampling(max_new_tokens=4), trackers=(),
+        policy(), SingleTurn, Shorter(), tasks(4), objective="gpo", steps=2, tasks_per_step=4, group_size=4,
+        sampling=Sampling(max_new_tokens=4), trackers=(),
     )  # fmt: skip
-    assert len(result.metrics) == 3
+    assert len(result.metrics) == 2
     assert all(np.isfinite(row["update/loss"]) for row in result.metrics if "update/loss" in row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefersRock(Reward):
+    """The mean over the group of how much rather it has the answer: 1 for rock against anything else."""
+
+    @property
+    def group_wise(self):
+        return True
+
+    def _score(self, trajectories, progress):
+        liked = np.array([float(one.completion == "rock") for one in trajectories])
+        groups = np.array([one.group for one in trajectories])
+        return Scores(values=liked - np.array([liked[groups == group].mean() for group in groups]))
+
+
+def test_the_policy_moves_to_what_is_preferred_to_its_own_samples():
+    playing = piece_policy(["rock", "paper", "scissors"], hidden=32, seed=0)
+    asked = [Task(id=f"t{place}", prompt=[{"role": "user", "content": "rock"}]) for place in range(16)]
+    sampling = Sampling(max_new_tokens=1)
+
+    def share():
+        made = rollout(playing, SingleTurn, asked, group_size=8, sampling=sampling, seed=0)
+        return np.mean([one.completion == "rock" for one in made])
+
+    before = share()
+    objective = {"type": "gpo", "beta": 1.0, "learning_rate": 1e-2, "epochs": 2}
+    train(
+        playing, SingleTurn, PrefersRock(), asked, objective=objective, steps=5, tasks_per_step=16, group_size=5,
+        sampling=sampling, trackers=(),
+    )  # fmt: skip
+    assert before < 0.3
+    assert share() > 0.6
 
 
 @pytest.mark.parametrize(
