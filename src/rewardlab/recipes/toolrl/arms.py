@@ -107,7 +107,8 @@ class Arms:
             SingleTurn,
             REWARDS[name](),
             self.world.train_tasks,
-            objective=GRPO(learning_rate=self.learning_rate, epochs=2, entropy=False),
+            # rows stay whole: prompts are a few tokens, and the published figures are those of whole rows to the last bit
+            objective=GRPO(learning_rate=self.learning_rate, epochs=2, entropy=False, share_prompts=False),
             credit=Group(epsilon=1e-6),
             steps=self.updates,
             tasks_per_step=12,
