@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -66,10 +66,11 @@ def adapt(
     pairs: PreferenceData,
     *,
     tau: float = 0.3,
-    steps: int = 300,
-    learning_rate: float = 0.01,
+    steps: int = 200,
+    learning_rate: float = 0.03,
     weight_decay: float = 0.0,
     context_in_prompt: bool = False,
+    train: Literal["context", "router"] | None = None,
 ) -> Adapted:
     """Teach the router of a mixture which head fits which context; the heads stay as they are (MiCRo, stage two).
 
@@ -84,11 +85,19 @@ def adapt(
         learning_rate, weight_decay: of AdamW.
         context_in_prompt: the context is written in the prompts, and `annotators` is not needed; the adapted router then
             serves every prompt.
+        train: "context", one number for each context and head, added to the logits of the first stage, which few comparisons
+            suffice for; or "router", all of the router, as in the paper, where the context is part of the prompt. None for
+            the one that fits `context_in_prompt`.
 
     Raises:
         ValueError: no pairs, no contexts, tau not positive, or a head of another kind.
     """
     head = mixture_of(model)
+    what = train or ("router" if context_in_prompt else "context")
+    if what not in ("context", "router"):
+        raise ValueError(f"train must be 'context' or 'router', got {train!r}")
+    if what == "context" and context_in_prompt:
+        raise ValueError("contexts that stand in the prompts have no numbers of their own; use train='router'")
     if head.router is None:
         raise ValueError(
             "router='static' reads no prompt, so there is nothing to adapt; use router='prompt', or reweight"
@@ -118,7 +127,12 @@ def adapt(
     losses = head_losses(first, second, labels_of(used, first["heads"]))
     context = None if users is None else Context(users=users.to(losses.device))
     history = []
-    optimiser = torch.optim.AdamW(new.adapted.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    fitted = (
+        new.adapted.parameters()
+        if new.adapted.context is None or what == "router"
+        else new.adapted.context.parameters()
+    )
+    optimiser = torch.optim.AdamW(list(fitted), lr=learning_rate, weight_decay=weight_decay)
     with torch.enable_grad():
         for _ in range(steps):
             now = new.pair_log_weights(first, second, context)
@@ -127,7 +141,7 @@ def adapt(
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            history.append(float(loss))
+            history.append(loss.item())
     made = rebuilt(model, new, {"adapted": {"pairs": len(used), "contexts": list(names), "tau": tau, "steps": steps}})
     return Adapted(model=made, contexts=names, losses=tuple(history))
 

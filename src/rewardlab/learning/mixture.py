@@ -6,7 +6,7 @@ The likelihood needs no labels of sub-populations. Attribute labels, where someb
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -17,12 +17,14 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from rewardlab.learning.data import PreferenceData
+from rewardlab.learning.fitting import FitResult, fit
 from rewardlab.learning.hedge import head_losses, labels_of, mixture_of, pair_outputs
 from rewardlab.learning.losses import Kind, Loss
 from rewardlab.learning.rows import PairRows
-from rewardlab.rewards.models.base import Head, Outputs, rows_of
+from rewardlab.rewards.models.base import Encoder, Head, Outputs, rows_of
 from rewardlab.rewards.models.heads.mixture import MixtureHead
 from rewardlab.rewards.models.model import RewardModel
+from rewardlab.types import Trajectory
 
 ALIKE = 0.99
 """Heads that correlate more than this are one head; a router that gives one head more than this has collapsed."""
@@ -98,6 +100,56 @@ class PerHeadLikelihood(Loss):
         """One loss per comparison, float[row]; the router gets no gradient."""
         _mixture(head)
         return head_losses(rows_of(outputs, rows.first), rows_of(outputs, rows.second), rows.label).sum(-1)
+
+
+def fit_mixture(
+    encoder: Encoder | Mapping[str, Any],
+    pairs: PreferenceData,
+    *,
+    heads: int = 10,
+    router: Literal["prompt", "static"] = "prompt",
+    entropy: float = 0.5,
+    head: Mapping[str, Any] | None = None,
+    loss: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> FitResult:
+    """Fit a mixture to comparisons of which nobody has to say who judged (MiCRo, stage one); `fit` with its usual parts.
+
+    Args:
+        encoder: an encoder, or its spec; it has to give features of prompts where the router reads them.
+        pairs: comparisons; annotators are not read.
+        heads, router: of `MixtureHead`.
+        entropy: of `MixtureLikelihood`.
+        head: any other option of `MixtureHead`.
+        loss: any other option of `MixtureLikelihood`.
+        options: of `rewardlab.fit`.
+    """
+    named = {who for who in pairs.annotators or () if who is not None}
+    if heads > 1 and len(named) == 1 and None not in (pairs.annotators or ()):
+        warnings.warn(
+            f"all {len(pairs)} comparisons come from a single annotator, {next(iter(named))!r}, so {heads} heads may only "
+            "tell moods of one person apart; use heads=1, or comparisons of several annotators",
+            stacklevel=2,
+        )
+    model = RewardModel.make(encoder, {"type": "mixture", "heads": heads, "router": router, **(head or {})})
+    return fit(model, pairs, loss=MixtureLikelihood(entropy=entropy, **(loss or {})), **options)
+
+
+def mixture_probability(
+    model: RewardModel, first: Sequence[Trajectory], second: Sequence[Trajectory]
+) -> NDArray[np.float64]:
+    """The probability that each of `first` is preferred to the one of `second` in its place; float64[pair].
+
+    `user=` of the model names the context; one that the router does not know gets the first-stage weights, with a warning.
+    """
+    if len(first) != len(second) or not len(first):
+        raise ValueError(f"first and second must pair up, got {len(first)} and {len(second)}")
+    outputs = model.outputs([*first, *second])
+    rows = torch.arange(len(first), device=model.network.device)
+    sides = rows_of(outputs, rows), rows_of(outputs, rows + len(first))
+    with torch.no_grad():
+        logits = mixture_of(model).preference(*sides, model.context(len(first)))
+    return np.asarray(torch.sigmoid(logits.double()).cpu().numpy())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,12 +273,12 @@ class HeadCount:
     models: dict[int, RewardModel]
 
 
-def select_k(fit: Callable[[int], RewardModel], held_out: PreferenceData, candidates: Sequence[int]) -> HeadCount:
+def select_k(make: Callable[[int], RewardModel], held_out: PreferenceData, candidates: Sequence[int]) -> HeadCount:
     """Fit mixtures of several sizes and choose one on comparisons that none of them saw.
 
     Args:
-        fit: returns a fitted mixture with so many heads.
-        held_out: comparisons that `fit` does not see.
+        make: returns a fitted mixture with so many heads.
+        held_out: comparisons that `make` does not see.
         candidates: numbers of heads.
 
     Raises:
@@ -234,7 +286,7 @@ def select_k(fit: Callable[[int], RewardModel], held_out: PreferenceData, candid
     """
     if not candidates or not len(held_out):
         raise ValueError("select_k needs at least one candidate and one held-out comparison")
-    models = {count: fit(count) for count in sorted(set(candidates))}
+    models = {count: make(count) for count in sorted(set(candidates))}
     losses, errors = {}, {}
     for count, model in models.items():
         first, second = pair_outputs(model.outputs(held_out.items), held_out)

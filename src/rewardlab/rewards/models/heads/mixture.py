@@ -23,22 +23,24 @@ CLOSED = -1e4  # a log-weight whose exponential is zero, and whose product with 
 
 
 class Router(nn.Module):
-    """Logits over the heads from a prompt's features: one hidden layer, or a linear map where `hidden` is 0."""
+    """Logits over the heads from a prompt's features: one hidden layer, or a linear map where `hidden` is 0.
+
+    A named context adds its own number to the logit of every head, so that few comparisons are enough to learn it.
+    """
 
     def __init__(self, width: int, hidden: int, heads: int, contexts: int = 0) -> None:
         super().__init__()
         self.first = nn.Linear(width, hidden or heads)
         self.second = nn.Linear(hidden, heads) if hidden else None
-        self.context = nn.Linear(contexts, hidden or heads, bias=False) if contexts else None
+        self.context = nn.Linear(contexts, heads, bias=False) if contexts else None
 
     def forward(self, prompt: Tensor, context: Tensor | None = None) -> Tensor:
         """Logits float[row, head] for prompts float[row, width] and contexts one-hot float[row, context]."""
-        between = self.first(prompt)
+        logits: Tensor = self.first(prompt)
+        if self.second is not None:
+            logits = self.second(torch.relu(logits))
         if self.context is not None and context is not None:
-            between = between + self.context(context)
-        if self.second is None:
-            return torch.as_tensor(between)
-        logits: Tensor = self.second(torch.relu(between))
+            logits = logits + self.context(context)
         return logits
 
 
