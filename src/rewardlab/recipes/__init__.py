@@ -10,6 +10,7 @@ RECIPES = Registry(
         "gpm": "rewardlab.recipes.gpm:RECIPE",
         "harmo": "rewardlab.recipes.harmo:RECIPE",
         "pal": "rewardlab.recipes.pal:RECIPE",
+        "micro": "rewardlab.recipes.micro:RECIPE",
         "raft": "rewardlab.recipes.raft:RECIPE",
         "secrets-rm": "rewardlab.recipes.secrets_rm:RECIPE",
         "toolrl": "rewardlab.recipes.toolrl:RECIPE",
