@@ -13,6 +13,7 @@ RECIPES = Registry(
         "micro": "rewardlab.recipes.micro:RECIPE",
         "raft": "rewardlab.recipes.raft:RECIPE",
         "secrets-rm": "rewardlab.recipes.secrets_rm:RECIPE",
+        "step-labels": "rewardlab.recipes.step_labels:RECIPE",
         "toolrl": "rewardlab.recipes.toolrl:RECIPE",
     },
     group="rewardlab.recipes",
