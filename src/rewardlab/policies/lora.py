@@ -30,6 +30,18 @@ class LoraSettings:
     seed: int = 0
 
 
+def lora_settings(given: LoraSettings | Mapping[str, Any]) -> LoraSettings:
+    """Settings out of a mapping, in which tuples may be lists.
+
+    Raises:
+        TypeError: an option is not one of `LoraSettings`.
+    """
+    if isinstance(given, LoraSettings):
+        return given
+    options: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    return LoraSettings(**options)
+
+
 def add_lora(model: Any, settings: LoraSettings | Mapping[str, Any], *, task: str = "CAUSAL_LM") -> Any:
     """Wrap a model with fresh adapters.
 
@@ -44,11 +56,7 @@ def add_lora(model: Any, settings: LoraSettings | Mapping[str, Any], *, task: st
     """
     torch = require("torch", extra="lm", why="LoRA")
     peft = require("peft", extra="lm", why="LoRA")
-    if not isinstance(settings, LoraSettings):
-        given: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
-        }
-        settings = LoraSettings(**given)
+    settings = lora_settings(settings)
     options = asdict(settings)
     targets = options["targets"]
     config = peft.LoraConfig(

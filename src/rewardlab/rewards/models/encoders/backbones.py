@@ -207,6 +207,30 @@ def save_backbone(model: Any, folder: Path, *, weights: bool) -> None:
             )
 
 
+def trained(model: Any, *, frozen: bool, adapters: bool) -> dict[str, Tensor]:
+    """The weights of a model that were trained: none of a frozen one, the adapters where there are some, else all."""
+    if frozen:
+        return {}
+    state = model.state_dict()
+    return {name: value for name, value in state.items() if not adapters or _is_adapter(name)}
+
+
+def load_trained(model: Any, expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Give a model the weights that `trained` took from its like.
+
+    Raises:
+        RuntimeError: a weight is missing, unknown, or does not fit.
+    """
+    missing, unknown = sorted(set(expected) - set(weights)), sorted(set(weights) - set(expected))
+    if missing or unknown:
+        raise RuntimeError(f"the weights do not fit the encoder: missing {missing[:3]}, unknown {unknown[:3]}")
+    model.load_state_dict(dict(weights), strict=False)
+
+
+def _is_adapter(name: str) -> bool:
+    return ".lora_" in name or ".modules_to_save." in name
+
+
 def merged_weights(model: Any) -> dict[str, Tensor]:
     """The weights of a model under its own names, with adapters worked into them; the model is left as it is."""
     if not hasattr(model, "peft_config"):

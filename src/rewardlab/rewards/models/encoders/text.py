@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from rewardlab.policies.lora import LoraSettings, add_lora
+from rewardlab.policies.lora import LoraSettings, add_lora, lora_settings
 from rewardlab.rewards.models.base import Batch, Encoded, Encoder
 from rewardlab.rewards.models.encoders import backbones, packing
 from rewardlab.rewards.models.encoders.text_inputs import PLAIN_TEMPLATE, PreparedText, TextReader, pair_template
@@ -139,7 +139,7 @@ class TextEncoder(Encoder):
             ignored=ignored_token,
         )
         self.frozen = frozen
-        self.lora = lora if lora is None or isinstance(lora, LoraSettings) else _settings(lora)
+        self.lora = None if lora is None else lora_settings(lora)
         self.dtype = dtype
         self.share_prompts, self.save_base = share_prompts, save_base
         self.window = packing.window(model.config)
@@ -356,10 +356,7 @@ class TextEncoder(Encoder):
 
     def weights(self) -> dict[str, Tensor]:
         """What was trained: all weights, the adapters, or nothing."""
-        if self.frozen:
-            return {}
-        state = self.backbone.state_dict()
-        return {name: value for name, value in state.items() if self.lora is None or _is_adapter(name)}
+        return backbones.trained(self.backbone, frozen=self.frozen, adapters=self.lora is not None)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take back what `weights` gave.
@@ -367,27 +364,12 @@ class TextEncoder(Encoder):
         Raises:
             RuntimeError: a weight is missing or does not fit.
         """
-        expected, found = set(self.weights()), set(weights)
-        if expected != found:
-            raise RuntimeError(
-                f"the weights do not fit the encoder: missing {sorted(expected - found)[:3]}, "
-                f"unknown {sorted(found - expected)[:3]}"
-            )
-        self.backbone.load_state_dict(dict(weights), strict=False)
-
-
-def _is_adapter(name: str) -> bool:
-    return ".lora_" in name or ".modules_to_save." in name
+        backbones.load_trained(self.backbone, self.weights(), weights)
 
 
 def _last(mask: Tensor) -> Tensor:
     """Index of the last real token of every row."""
     return (mask.long() * torch.arange(mask.shape[1], device=mask.device)).argmax(1)
-
-
-def _settings(given: Mapping[str, Any]) -> LoraSettings:
-    options: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in given.items()}
-    return LoraSettings(**options)
 
 
 __all__ = ["PreparedText", "TextEncoder"]
