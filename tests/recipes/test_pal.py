@@ -162,6 +162,10 @@ def test_records_are_read_and_equal_sides_set_aside(world):
         items=data.items, first=[0, 1, 2], second=[0, 5, 6], label=[1, 1, 0], annotators=["a", "a", "b"]
     )
     made.fit(same, steps=2)
+    with pytest.raises(TypeError, match="got the name 'users.jsonl'; rl.read_preferences"):
+        made.fit("users.jsonl")
+    with pytest.raises(ValueError, match="no comparison is left to learn from: there are no records"):
+        made.fit([])
     assert not same.problems  # what was given is not written into
 
 

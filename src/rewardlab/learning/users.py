@@ -27,7 +27,7 @@ from rewardlab.types import Trajectory
 
 Labels = Literal["signed", "binary"]
 PRIOR = 0.3
-"""How firmly new users are held to the population, of {0, 0.1, 0.3, 1} the best mean on seed 100 of the recipe `pal`."""
+"""How firmly new users are held to the population, of {0, 0.1, 0.3, 1} the best mean on seeds 100 and 101 of the recipe `pal`."""
 
 
 def user_comparisons(
@@ -77,7 +77,8 @@ def user_comparisons(
         columns["label"].append(values[int(label)])
         columns["user"].append(user)
     if not columns["label"]:
-        raise ValueError(f"no comparison is left to learn from: {problems}")
+        why = problems if problems else "there are no records"
+        raise ValueError(f"no comparison is left to learn from: {why}")
     return PreferenceData(
         items=items,
         first=np.asarray(columns["first"], np.int64),

@@ -269,6 +269,10 @@ class PAL:
     def _data(self, records: Any) -> PreferenceData:
         if isinstance(records, PreferenceData):
             return _without_equal_sides(records)
+        if isinstance(records, (str, Path)):
+            raise TypeError(
+                f"records must be comparisons, got the name {str(records)!r}; rl.read_preferences(path) reads files"
+            )
         return user_comparisons(records)
 
     def _fitted(self) -> RewardModel:
