@@ -27,7 +27,7 @@ from rewardlab.types import Trajectory
 
 Labels = Literal["signed", "binary"]
 PRIOR = 0.3
-"""How firmly new users are held to the population, of {0, 0.1, 0.3, 1} the best mean on seeds 100 and 101 of the recipe `pal`."""
+"""How firmly new users are held to the population: of 0, 0.1, 0.3 and 1 the best on seeds 100 and 101 of recipe `pal`."""
 
 
 def user_comparisons(
