@@ -41,6 +41,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.scoring": ["score"],
         "rewardlab.rescoring": ["rescore"],
         "rewardlab.training.loop": ["train"],
+        "rewardlab.learning.ensembles": ["fit_ensemble"],
         "rewardlab.learning.fitting": ["fit"],
         "rewardlab.learning.evaluation": ["evaluate"],
         "rewardlab.learning.reading": ["read_preferences", "read_step_labels"],

@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from rewardlab.config import reward_schema, train_schema
+from rewardlab.config import fit_schema, reward_schema, train_schema
 from rewardlab.yaml_file import load_yaml, read_yaml
 
 ROOT = Path(__file__).parent.parent.parent
@@ -17,12 +17,20 @@ CONFIGURATIONS = [
     PACKAGE / "templates" / "agent" / "config.yaml",
     *sorted({*PACKAGE.glob("recipes/**/*scale*.yaml"), *PACKAGE.glob("recipes/scale/*.yaml")}),
 ]
+FITS = [path for path in (ROOT / "examples").glob("*.yaml") if "encoder" in read_yaml(path).data]
 REWARDS = [PACKAGE / "templates" / "score" / "reward.yaml"]
 
 
 @pytest.fixture(scope="module")
 def train() -> jsonschema.Draft202012Validator:
     schema = train_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.fixture(scope="module")
+def fits() -> jsonschema.Draft202012Validator:
+    schema = fit_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -83,3 +91,11 @@ def test_keys_are_described_for_the_editor(train) -> None:
         if entry.get("properties", {}).get("type") == {"const": "grpo"}
     )
     assert "description" in grpo["properties"]["learning_rate"]
+
+
+@pytest.mark.parametrize("path", FITS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_shipped_fit_is_valid_and_its_typos_are_not(fits, path) -> None:
+    data = read_yaml(path).data
+    assert [error.message[:500] for error in fits.iter_errors(data)] == []
+    for wrong in ({"haed": "scalar"}, {"encoder": {"type": "tiny", "hiden": 8}}, {"fit": {"epochs": 0}}):
+        assert not fits.is_valid({**data, **wrong})

@@ -14,6 +14,7 @@ EXAMPLES = (
         "rewardlab schema > train.schema.json",
         "then begin your YAML with # yaml-language-server: $schema=train.schema.json",
     ),
+    ("rewardlab schema fit > fit.schema.json", "the schema of the configuration of a fit"),
     ("rewardlab schema reward > reward.schema.json", "the schema of a file with one reward"),
 )
 
@@ -22,6 +23,7 @@ class Document(StrEnum):
     """What the schema describes."""
 
     TRAIN = "train"
+    FIT = "fit"
     REWARD = "reward"
 
 
@@ -30,6 +32,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Accepted for scripts; a schema is JSON anyway.")] = False,
 ) -> None:
     """Print the JSON Schema that editors complete and check YAML files with."""
-    from rewardlab.config.schema import reward_schema, train_schema
+    from rewardlab.config import schema
 
-    typer.echo(json.dumps(train_schema() if document is Document.TRAIN else reward_schema(), indent=2, allow_nan=False))
+    made = {Document.TRAIN: schema.train_schema, Document.FIT: schema.fit_schema, Document.REWARD: schema.reward_schema}
+    typer.echo(json.dumps(made[document](), indent=2, allow_nan=False))

@@ -5,8 +5,9 @@ from rewardlab.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "rewardlab.config.load": ["load_config", "parse_override"],
+        "rewardlab.config.fit": ["FitConfig"],
+        "rewardlab.config.load": ["load_as", "load_config", "parse_override"],
         "rewardlab.config.model": ["TrainConfig"],
-        "rewardlab.config.schema": ["reward_schema", "train_schema"],
+        "rewardlab.config.schema": ["fit_schema", "reward_schema", "train_schema"],
     },
 )

@@ -5,33 +5,35 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from rewardlab.config.model import TrainConfig
+from rewardlab.config.model import Config, TrainConfig
 from rewardlab.config.options import first_error
 from rewardlab.registry import KeyPath, SpecError
 from rewardlab.storage.lines import missing_message
 from rewardlab.yaml_file import YAMLFile, load_yaml, read_yaml
 
-SPECS: tuple[KeyPath, ...] = (
-    ("policy",),
-    ("environment",),
-    ("reward",),
-    ("training", "objective"),
-    ("training", "credit"),
-    ("training", "curriculum"),
-    ("evaluation", "reward"),
-)
-"""Where specs stand: a bare name there stands for `{type: name}`."""
+Kind = TypeVar("Kind", bound=Config)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read and check the configuration of a training; `load_as` says how.
+
+    Args:
+        path: a YAML file.
+        overrides: `key=value` with dots between keys; the value is YAML, so `training.steps=10` is a number.
+    """
+    return load_as(TrainConfig, path, overrides)
+
+
+def load_as(kind: type[Kind], path: str | Path, overrides: Sequence[str] = ()) -> Kind:
     """Read and check a configuration.
 
     Args:
+        kind: what it holds.
         path: a YAML file.
         overrides: `key=value` with dots between keys; the value is YAML, so `training.steps=10` is a number.
 
@@ -51,14 +53,14 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     origin: dict[KeyPath, str] = {}
     for text in overrides:
         keys, value = parse_override(text)
-        _set(file.data, keys, value, text)
+        _set(file.data, keys, value, text, kind.SPECS)
         origin[keys] = text
     placed = functools.partial(_placed, file=file, origin=origin)
     try:
-        config = TrainConfig.model_validate(file.data)
+        config = kind.model_validate(file.data)
         config.check()
     except ValidationError as error:
-        raise placed(first_error(error, TrainConfig, file.data, kind="the configuration")) from None
+        raise placed(first_error(error, kind, file.data, kind="the configuration")) from None
     except SpecError as error:
         raise placed(error) from None
     config.place_errors_with(placed)
@@ -80,13 +82,13 @@ def parse_override(text: str) -> tuple[KeyPath, Any]:
         raise SpecError(f"the value of {text!r} is not YAML: {error}") from None
 
 
-def _set(data: dict[str, Any], keys: KeyPath, value: Any, text: str) -> None:
+def _set(data: dict[str, Any], keys: KeyPath, value: Any, text: str, specs: Sequence[KeyPath]) -> None:
     place: Any = data
     for depth, key in enumerate(keys[:-1]):
         above = keys[: depth + 1]
         if place.get(key) is None:
             place[key] = {}
-        elif isinstance(place[key], str) and _is_spec(above) and not place[key].endswith((".yaml", ".yml")):
+        elif isinstance(place[key], str) and _is_spec(above, specs) and not place[key].endswith((".yaml", ".yml")):
             place[key] = {"type": place[key]}  # `objective: grpo` becomes `objective: {type: grpo, ...}`
         place = place[key]
         if not isinstance(place, dict):
@@ -97,8 +99,8 @@ def _set(data: dict[str, Any], keys: KeyPath, value: Any, text: str) -> None:
     place[keys[-1]] = value
 
 
-def _is_spec(path: KeyPath) -> bool:
-    return path in SPECS or path[:1] == ("reward",) or path[:2] == ("evaluation", "reward")
+def _is_spec(path: KeyPath, specs: Sequence[KeyPath]) -> bool:
+    return path in specs or path[:1] == ("reward",) or path[:2] == ("evaluation", "reward")
 
 
 def _placed(error: SpecError, *, file: YAMLFile, origin: Mapping[KeyPath, str]) -> SpecError:

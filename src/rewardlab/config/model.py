@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from rewardlab.registry import SpecError
+from rewardlab.registry import KeyPath, SpecError
 
 Spec = dict[str, Any] | str
 """A name, or a mapping with `type` and options."""
@@ -92,8 +92,42 @@ class Output(Section):
     )
 
 
-class TrainConfig(Section):
+class Config(Section):
+    """A whole document."""
+
+    SPECS: ClassVar[tuple[KeyPath, ...]] = ()
+    """Where specs stand: a bare name there stands for `{type: name}`."""
+
+    _place: Callable[[SpecError], SpecError] | None = PrivateAttr(None)
+
+    def place_errors_with(self, place: Callable[[SpecError], SpecError]) -> None:
+        """Remember how to say where in a file an error arose."""
+        self._place = place
+
+    def placed(self, error: SpecError) -> SpecError:
+        """An error of the run with the line of the key that is at fault, where this came from a file."""
+        return error if self._place is None else self._place(error)
+
+    def check(self) -> None:
+        """Check every option against the class that takes it.
+
+        Raises:
+            SpecError: the first that is wrong, with the path of its key.
+        """
+
+
+class TrainConfig(Config):
     """A whole training run."""
+
+    SPECS: ClassVar[tuple[KeyPath, ...]] = (
+        ("policy",),
+        ("environment",),
+        ("reward",),
+        ("training", "objective"),
+        ("training", "credit"),
+        ("training", "curriculum"),
+        ("evaluation", "reward"),
+    )
 
     seed: int = Field(0, description="Every random choice comes from it.")
     output: str = Field("runs/default", description="The run folder.")
@@ -109,16 +143,6 @@ class TrainConfig(Section):
     limits: dict[str, Any] = Field(default_factory=dict, description="Most turns, tokens and seconds of an attempt.")
     evaluation: Evaluation = Field(default_factory=Evaluation)  # type: ignore[arg-type]
     keep: Output = Field(default_factory=Output)  # type: ignore[arg-type]
-
-    _place: Callable[[SpecError], SpecError] | None = PrivateAttr(None)
-
-    def place_errors_with(self, place: Callable[[SpecError], SpecError]) -> None:
-        """Remember how to say where in a file an error arose."""
-        self._place = place
-
-    def placed(self, error: SpecError) -> SpecError:
-        """An error of the run with the line of the key that is at fault, where this came from a file."""
-        return error if self._place is None else self._place(error)
 
     def check(self) -> None:
         """Check every option against the class that takes it.

@@ -64,6 +64,22 @@ def train_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, **schema, "title": "rewardlab training"}
 
 
+def fit_schema() -> dict[str, Any]:
+    """JSON Schema of the configuration of a fit."""
+    from rewardlab.config.encoders import ENCODERS
+    from rewardlab.config.fit import GIVEN, FitConfig
+    from rewardlab.learning.losses import LOSSES
+    from rewardlab.rewards.models.base import HEADS
+
+    schema = FitConfig.model_json_schema(schema_generator=_Generator)
+    definitions = schema.setdefault("$defs", {})
+    for key, registry in (("encoder", ENCODERS), ("head", HEADS), ("loss", LOSSES)):
+        definitions[key] = choices(registry, GIVEN[key])
+        described = schema["properties"][key].get("description", "")
+        schema["properties"][key] = {"$ref": f"#/$defs/{key}", "description": described}
+    return {"$schema": _DIALECT, **schema, "title": "rewardlab fit"}
+
+
 def reward_definitions() -> dict[str, Any]:
     """The definition `reward` that specs refer to."""
     from rewardlab.rewards.spec import REWARDS

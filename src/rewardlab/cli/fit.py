@@ -1,0 +1,64 @@
+"""`rewardlab fit`: fit a reward model to judgements, as a YAML file says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NAME = "fit"
+EXAMPLES = (
+    ("rewardlab fit examples/fit_preferences.yaml", "a tiny text model on made-up comparisons, in seconds"),
+    ("rewardlab fit config.yaml fit.epochs=2 members=10 -o runs/ensemble", "values changed from the command line"),
+    ("rewardlab fit config.yaml --check", "checks the file and fits nothing"),
+    ("accelerate launch -m rewardlab.cli fit config.yaml", "the same on several GPUs"),
+)
+
+
+def command(
+    config: Annotated[Path, typer.Argument(help="The YAML file; rewardlab schema fit describes it.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, with dots between keys.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder, instead of the file's.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on from the last checkpoint in the folder, or refuse.")
+    ] = True,
+    check: Annotated[bool, typer.Option("--check", help="Only check the configuration.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Fit a reward model; prints how it does on held-out judgements before and after, with intervals.
+
+    The folder gets the model, metrics.jsonl, evaluations.jsonl, outcome.json and plots.
+    """
+    from rewardlab.config import FitConfig, load_as
+    from rewardlab.extras import require
+    from rewardlab.registry import SpecError
+
+    require("torch", extra="torch", why="Fitting a reward model")
+    settings = load_as(FitConfig, config, overrides or [])
+    if output is not None:
+        settings.output = str(output)
+    if check:
+        typer.echo(json.dumps({"config": str(config), "valid": True}) if as_json else f"{config} is fine")
+        return
+    from rewardlab.config.fitting import run_fit
+    from rewardlab.learning import FitStopped
+
+    try:
+        outcome = run_fit(settings, resume=resume, progress_bar=not quiet and not as_json)
+    except SpecError as error:
+        raise settings.placed(error) from error
+    except FitStopped as error:
+        typer.secho(f"stopped: {error}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        typer.echo(f"interrupted; the same command goes on from the last checkpoint in {settings.output}", err=True)
+        raise typer.Exit(130) from error
+    if as_json:
+        typer.echo(json.dumps(outcome.to_json(), indent=2, allow_nan=False))
+    else:
+        from rich.console import Console
+
+        Console().print(outcome.table())
