@@ -160,6 +160,11 @@ def test_margin_and_regression():
         ),
         (lambda: PreferenceEmbedding(encoder=PLAIN).rank(None, np.eye(3), "elo"), "rule must be .*'elo'"),
         (lambda: PreferenceEmbedding(encoder=PLAIN).as_reward(), "must name at least one response to compare with"),
+        (
+            lambda: PreferenceEmbedding(encoder=PLAIN).as_reward("rock"),
+            r"must be a list, got one text; write \['rock'\]",
+        ),
+        (lambda: PreferenceEmbedding(encoder=PLAIN, dim=4.0), "dim must be even .* got 4.0, use 4"),
         (lambda: PreferenceEmbedding(encoder=PLAIN, gate=True).embed(None, np.eye(3)), "gate=True reads the features"),
     ],
 )

@@ -158,7 +158,14 @@ class PreferenceEmbedding:
             reference_responses: to compare with; texts, or vectors for encoders of arrays.
             opponents: "task" or "group" in their place; see `PreferenceAgainst`.
             measure: "probability", "log_odds" or "wins".
+
+        Raises:
+            ValueError: there are no responses where they are asked for, or the other way round.
         """
+        if isinstance(reference_responses, str):
+            raise ValueError(
+                f"reference_responses must be a list, got one text; write [{reference_responses!r:.60}]"
+            )  # fmt: skip
         told = tuple(one if isinstance(one, str) else tuple(map(float, one)) for one in reference_responses)
         return PreferenceAgainst(
             model=self.model, opponents=opponents or "responses", responses=told, measure=measure

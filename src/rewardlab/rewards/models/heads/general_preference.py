@@ -62,10 +62,10 @@ class GeneralPreferenceHead(Head):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if dim < 2 or dim % 2:
+        if not isinstance(dim, int) or dim < 2 or dim % 2:
             raise ValueError(
                 f"dim must be even and at least 2, because each block takes two numbers; got {dim}, "
-                f"use {max(2, dim + 1)}"
+                f"use {max(2, int(dim) + int(dim) % 2)}"
             )
         if not 0 < tau < math.inf:
             raise ValueError(f"tau must be positive and finite, got {tau}; 1 is the usual temperature, 0.1 a sharp one")
