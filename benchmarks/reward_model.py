@@ -265,9 +265,9 @@ def _resident() -> float:
 
 
 def memory(options: argparse.Namespace) -> None:
-    """Print the peaks of both sides, each in a process of its own."""
+    """Print the peaks of both sides over a few steps, each in a process of its own."""
     for side in ("ours", "trl"):
-        command = [sys.executable, __file__, *sys.argv[1:], "--alone", side]
+        command = [sys.executable, __file__, *sys.argv[1:], "--steps", str(min(8, options.steps)), "--alone", side]
         found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-2:]
         print(f"peak memory, {side}: {found[0]} MiB, {found[1]} MiB above what stood before the first step", flush=True)
 
