@@ -177,6 +177,25 @@ def test_rows_that_say_nothing_are_set_aside_and_counted():
         user_comparisons(rows[:1])
 
 
+def test_fresh_arrays_are_items_of_their_own_and_prompts_may_be_vectors():
+    draw = np.random.default_rng(0)
+    data = user_comparisons(("a", None, draw.normal(size=2), draw.normal(size=2), 1) for _ in range(50))
+    assert len(data.items) == 100
+    prompt, answers = np.ones(3), draw.normal(size=(2, 2))
+    asked = user_comparisons([("a", prompt, answers[0], answers[1], 1)])
+    assert np.asarray(asked.items[0].observations[0]).tolist() == [1.0] * 3
+    assert np.asarray(asked.items[0].actions[0]) == pytest.approx(answers[0])
+
+
+def test_sides_are_compared_in_every_form():
+    one, other = as_trajectory(np.zeros(2)), as_trajectory(np.ones(2))
+    chat = [{"role": "user", "content": "p"}, {"role": "assistant", "content": "x"}]
+    rows = [("a", None, one, other, 1), ("a", None, one, as_trajectory(np.zeros(2)), 1)]
+    rows += [("a", None, chat, [*chat[:1], {"role": "assistant", "content": "y"}], 1), ("a", None, chat, [*chat], 1)]
+    data = user_comparisons(rows)
+    assert [line.line for line in data.problems] == [2, 4]
+
+
 @pytest.mark.parametrize(
     ("row", "options", "message"),
     [

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from rewardlab.functional.preferences import bradley_terry
 from rewardlab.learning.data import PreferenceData, as_trajectory
+from rewardlab.learning.items import content_hash
+from rewardlab.rewards.models.answers import answers_to
 from rewardlab.rewards.models.base import Context, rows_of
 from rewardlab.rewards.models.heads.ideal_point import IdealPointHead
 from rewardlab.rewards.models.model import RewardModel
@@ -37,7 +39,7 @@ def user_comparisons(
 
     Args:
         records: mappings with `user`, `prompt`, `left`, `right` and `label`, or sequences in that order. Left and right are
-            texts, trajectories, messages or arrays; prompts may be None.
+            texts, trajectories, messages or arrays; prompts are texts, vectors, or None.
         labels: "signed", -1 where left is preferred and +1 where right is; or "binary", 0 and 1. A 0 of "signed" is a tie.
 
     Returns:
@@ -54,6 +56,7 @@ def user_comparisons(
     columns: dict[str, list[Any]] = {name: [] for name in ("first", "second", "label", "user")}
     items: list[Trajectory] = []
     places: dict[Any, int] = {}
+    kept: list[Any] = []  # so that no other object gets an identity that stands in `places`
     problems = Problems()
     for row, record in enumerate(records):
         user, prompt, left, right, label = _columns(record, row)
@@ -69,10 +72,11 @@ def user_comparisons(
             problems.add("records", row + 1, "left and right are the same, so their comparison says nothing")
             continue
         for side, thing in (("first", left), ("second", right)):
-            key = (prompt, thing) if isinstance(thing, str) else id(thing)
+            key = (prompt, thing) if isinstance(thing, str) else (id(prompt), id(thing))
             if key not in places:
                 places[key] = len(items)
-                items.append(as_trajectory(thing, prompt=prompt))
+                items += answers_to(prompt, [thing])
+                kept.append((prompt, thing))
             columns[side].append(places[key])
         columns["label"].append(values[int(label)])
         columns["user"].append(user)
@@ -348,6 +352,15 @@ def _columns(record: Mapping[str, Any] | Sequence[Any], row: int) -> list[Any]:
 
 
 def _same(left: Any, right: Any) -> bool:
-    if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
-        return bool(np.array_equal(left, right))
-    return bool(left == right)
+    """Whether two sides say the same, in whatever form they come."""
+    if left is right:
+        return True
+    one, other = as_trajectory(left), as_trajectory(right)
+    if one.is_chat != other.is_chat:
+        return False
+    if one.is_chat:
+        return content_hash(one.messages) == content_hash(other.messages)
+    return all(
+        np.array_equal(np.asarray(getattr(one, name)), np.asarray(getattr(other, name)))
+        for name in ("observations", "actions")
+    )
