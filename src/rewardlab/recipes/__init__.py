@@ -15,6 +15,8 @@ RECIPES = Registry(
         "secrets-rm": "rewardlab.recipes.secrets_rm:RECIPE",
         "step-labels": "rewardlab.recipes.step_labels:RECIPE",
         "toolrl": "rewardlab.recipes.toolrl:RECIPE",
+        "tree-preferences": "rewardlab.recipes.tree_preferences:RECIPE",
+        "vpl": "rewardlab.recipes.vpl:RECIPE",
     },
     group="rewardlab.recipes",
 )
