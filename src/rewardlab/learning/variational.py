@@ -124,11 +124,9 @@ def fit_latent(
     if isinstance(inputs, CachedFeatures):
         network.encoder.eval()
     for step in _track(range(steps), progress_bar):
-        size = (
-            torch.randint(low, high + 1, (1,), generator=draw).item() if head.comparisons is None else head.comparisons
-        )
+        size = head.comparisons or int(torch.randint(low, high + 1, (1,), generator=draw).item())
         who = torch.randperm(len(table), generator=draw)[:users].to(device)
-        rows, read, asked = _draw(table[who], counts[who], int(size), targets, draw)
+        rows, read, asked = _draw(table[who], counts[who], size, targets, draw)
         if head.comparisons is not None:  # sets of any other size cannot be read
             full = read.sum(1) == head.comparisons
             rows, read, asked = rows[full], read[full], asked[full]
@@ -138,7 +136,9 @@ def fit_latent(
                     f'{head.comparisons + 1}; use context="set", which reads sets of any size'
                 )
         outputs, first, second = _encode(inputs, head, winner[rows], loser[rows])
-        mean, log_variance = head.infer(outputs["features"][first], outputs["features"][second], read)
+        mean, log_variance = head.infer(
+            *(outputs["features"][side[:, :size]] for side in (first, second)), read[:, :size]
+        )
         noise = torch.randn(mean.shape, generator=draw).to(mean)
         vectors = mean + (log_variance / 2).exp() * noise
         owner = torch.nonzero(asked)[:, 0]
