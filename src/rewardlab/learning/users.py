@@ -72,7 +72,8 @@ def user_comparisons(
             problems.add("records", row + 1, "left and right are the same, so their comparison says nothing")
             continue
         for side, thing in (("first", left), ("second", right)):
-            key = (prompt, thing) if isinstance(thing, str) else (id(prompt), id(thing))
+            texts = isinstance(thing, str) and (prompt is None or isinstance(prompt, str))
+            key = (prompt, thing) if texts else (id(prompt), id(thing))
             if key not in places:
                 places[key] = len(items)
                 items += answers_to(prompt, [thing])
