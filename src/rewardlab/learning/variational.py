@@ -136,9 +136,8 @@ def fit_latent(
                     f'{head.comparisons + 1}; use context="set", which reads sets of any size'
                 )
         outputs, first, second = _encode(inputs, head, winner[rows], loser[rows])
-        mean, log_variance = head.infer(
-            *(outputs["features"][side[:, :size]] for side in (first, second)), read[:, :size]
-        )
+        chosen, rejected = (outputs["features"][side[:, :size]] for side in (first, second))
+        mean, log_variance = head.infer(chosen, rejected, read[:, :size])
         noise = torch.randn(mean.shape, generator=draw).to(mean)
         vectors = mean + (log_variance / 2).exp() * noise
         owner = torch.nonzero(asked)[:, 0]
