@@ -49,7 +49,7 @@ from rewardlab.rewards.models.heads.scalar import ScalarHead
 from rewardlab.rewards.models.model import RewardModel
 from rewardlab.types import Trajectory
 
-LEARNING_RATE = 1e-4
+LEARNING_RATE = 1e-3
 LONGEST = 1024
 """TRL leaves out pairs with a text longer than this; both sides do."""
 

@@ -1,4 +1,4 @@
-"""The tables of docs/configuration.md are those that the classes give now."""
+"""The tables of the pages on configurations are those that the classes give now."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from pathlib import Path
 
 from rewardlab.config.documentation import filled, tables
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "configuration.md"
+DOCS = Path(__file__).parent.parent.parent / "docs"
+PAGES = [DOCS / "configuration.md", DOCS / "reward-models" / "fitting.md"]
 
 
 def test_the_tables_are_up_to_date() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert filled(page) == page, "run: python -m rewardlab.config.documentation docs/configuration.md"
+    for path in PAGES:
+        page = path.read_text(encoding="utf-8")
+        assert filled(page) == page, f"run: python -m rewardlab.config.documentation {path}"
 
 
-def test_every_table_stands_on_the_page_and_every_key_has_a_description() -> None:
-    page = PAGE.read_text(encoding="utf-8")
+def test_every_table_stands_on_a_page_and_every_key_has_a_description() -> None:
+    page = "".join(path.read_text(encoding="utf-8") for path in PAGES)
     for name, table in tables().items():
         assert f"<!-- table: {name} -->" in page
         for row in table.splitlines()[2:]:

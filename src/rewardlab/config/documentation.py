@@ -1,6 +1,6 @@
-"""The tables in docs/configuration.md, made from the classes that check a configuration, so that they cannot be out of date.
+"""The tables of the pages on configurations, made from the classes that check them, so that they cannot be out of date.
 
-python -m rewardlab.config.documentation docs/configuration.md    # puts the tables between their marks
+python -m rewardlab.config.documentation docs/configuration.md docs/reward-models/fitting.md    # put# puts them in
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false"}
 
 
-def section_table() -> str:
-    """Every key of a training configuration, with dots between sections and keys."""
-    return _table(list(_section_rows(TrainConfig, "")))
+def section_table(model: type[BaseModel] = TrainConfig) -> str:
+    """Every key of a configuration, with dots between sections and keys."""
+    return _table(list(_section_rows(model, "")))
 
 
 def options_table(target: Any, prefix: str, leave_out: tuple[str, ...] = ()) -> str:
@@ -34,7 +34,8 @@ def options_table(target: Any, prefix: str, leave_out: tuple[str, ...] = ()) -> 
 
 def tables() -> dict[str, str]:
     """Every table of the page, by the name in its mark."""
-    from rewardlab.config import policies
+    from rewardlab.config import encoders, policies
+    from rewardlab.config.fit import FitConfig
     from rewardlab.policies.engines.base import Sampling
     from rewardlab.policies.rollout import Limits
     from rewardlab.training import CREDITS, OBJECTIVES
@@ -47,6 +48,8 @@ def tables() -> dict[str, str]:
         "grpo": options_table(OBJECTIVES.resolve("grpo"), "training.objective.", ("accelerator", "seed")),
         "credit": options_table(CREDITS.resolve("group"), "training.credit."),
     }
+    content["fit"] = section_table(FitConfig)
+    content["tiny_encoder"] = options_table(encoders.tiny, "encoder.", ("corpus",))
     for name in ("tiny", "pretrained", "saved", "endpoint"):
         content[name] = options_table(getattr(policies, name), "policy.", given)
     return content
