@@ -170,3 +170,25 @@ def test_an_interrupted_run_ends_with_130_and_says_how_to_go_on(run, here) -> No
     assert done.status == 130
     assert "the same command goes on where s.jsonl stopped" in done.err
     assert run("score", "-r", "rewards.py:stop", "good.jsonl").status == 130
+
+
+def test_a_reward_model_is_named_by_its_folder_or_in_a_spec(run, here) -> None:
+    from rewardlab.policies.tiny import tiny_model, tiny_tokenizer
+    from rewardlab.rewards.models.encoders.text import TextEncoder
+    from rewardlab.rewards.models.model import RewardModel
+
+    tokenizer = tiny_tokenizer(["yes no a b c"])
+    encoder = TextEncoder(model=tiny_model(len(tokenizer), hidden=16, layers=1, heads=2), tokenizer=tokenizer)
+    model = RewardModel.make(encoder).save(here / "model")
+    expected = model([Trajectory.from_text(row["prompt"], row["completion"]) for row in ROWS]).values
+    model.export(here / "exported")
+    (here / "model.yaml").write_text(f"type: reward_model\npath: model\ndigest: {model.digest}\n")
+    for number, reward in enumerate(("model", "model.yaml", "exported")):
+        done = run("score", "--reward", reward, "good.jsonl", "-o", f"{number}.parquet", "--json")
+        assert done.status == 0, done.err
+        assert done.json["failed"] == 0
+        assert read_scores(f"{number}.parquet").values == pytest.approx(expected, abs=1e-6)
+    (here / "model.yaml").write_text("type: reward_model\npath: model\ndigest: 0123456789abcdef\n")
+    refused = run("score", "--reward", "model.yaml", "good.jsonl")
+    assert refused.status != 0
+    assert "are not those of this spec" in refused.out + refused.err

@@ -16,6 +16,7 @@ EXAMPLES = (
     ("rewardlab score --reward spec.yaml trajectories.jsonl -o scores.parquet", "a row for each, and the table"),
     ("rewardlab score --reward math_answer chats.jsonl.gz --format openai", "prints the table only"),
     ("rewardlab score --reward rewards.py:polite runs/first/trajectories", "a folder; a reward of your own"),
+    ("rewardlab score --reward models/helpful chats.jsonl", "a reward model that was fitted, or one of the hub's kind"),
     ("rewardlab score --reward spec.yaml chats.jsonl --by task.metadata.level", "also a mean for each level"),
     ("rewardlab score --reward new.yaml --against old.yaml chats.jsonl", "what the new reward would change"),
     ("rewardlab score --reward judge.yaml chats.jsonl -o s.jsonl --retry-failed", "only what failed, once more"),
@@ -27,7 +28,10 @@ def command(
         Path, typer.Argument(help="JSON Lines (.jsonl, .jsonl.gz) or Parquet, or a folder of such files.")
     ],
     reward: Annotated[
-        str, typer.Option("--reward", "-r", help="A spec file, a name, module:attribute, or file.py:function.")
+        str,
+        typer.Option(
+            "--reward", "-r", help="A spec file, a model's folder, a name, module:attribute, file.py:function."
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where scores go: .jsonl or .parquet.", show_default=False)

@@ -131,8 +131,8 @@ def from_spec(spec: Mapping[str, Any] | str, *, path: KeyPath = ()) -> Reward:
 
 
 def load_reward(source: str | Path | Mapping[str, Any] | Reward) -> Reward:
-    """A reward from whatever names it: a reward, a spec, a name, or a YAML file that holds a spec (at its top, or under
-    `reward`).
+    """A reward from whatever names it: a reward, a spec, a name, a YAML file that holds a spec (at its top, or under
+    `reward`), or the directory of a reward model.
 
     Raises:
         SpecError: the spec cannot be built; for a file the message begins with `file:line`.
@@ -142,6 +142,10 @@ def load_reward(source: str | Path | Mapping[str, Any] | Reward) -> Reward:
     if isinstance(source, Mapping):
         return from_spec(source)
     text = str(source)
+    if any((Path(text) / name).is_file() for name in ("model.json", "config.json")):
+        from rewardlab.rewards.models.model import RewardModel
+
+        return RewardModel.load(text)
     if not text.endswith((".yaml", ".yml")):
         return from_spec(text)
     file = read_yaml(text)

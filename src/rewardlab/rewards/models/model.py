@@ -30,7 +30,8 @@ class RewardModel(Reward):
     """A learned reward, from a directory that `save` wrote, or around a network that is in memory.
 
     Args:
-        path: of the directory; None for a model that has not been saved.
+        path: of the directory that `save` wrote, or of a sequence classifier of transformers; None for a model that has not
+            been saved.
         digest: of the files in it; when given, loading refuses other files. `save` and `load` fill it in.
         user: whose judgement is wanted, for models that know several; None for the population.
         batch_length: the most work (tokens, padding included) in one batch.
@@ -79,7 +80,7 @@ class RewardModel(Reward):
 
     @classmethod
     def load(cls, directory: str | Path, **options: Any) -> RewardModel:
-        """Load a model that `save` wrote.
+        """Load a model that `save` wrote, or a directory with a sequence classifier of transformers.
 
         Args:
             directory: where it is.
@@ -149,13 +150,17 @@ class RewardModel(Reward):
         if self.path is None:
             raise SpecError("a reward_model needs the option 'path': the directory that RewardModel.save wrote")
         require("torch", extra="torch", why="A learned reward")
-        from rewardlab.rewards.models.network import Network
+        from rewardlab.rewards.models.network import FILE, Network, place
 
         if self.digest is not None and (found := files_digest(self.path)) != self.digest:
             raise SpecError(
                 f"the files in {self.path} are not those of this spec: their digest is {found}, expected {self.digest}; "
                 "use the model that the spec was written for, or leave digest out"
             )
+        if not (Path(self.path) / FILE).is_file() and (Path(self.path) / "config.json").is_file():
+            from rewardlab.rewards.models.hub import read_classifier
+
+            return place(read_classifier(self.path), self.device)
         return Network.load(self.path, device=self.device)
 
     @property
