@@ -283,3 +283,24 @@ def test_heads_are_aligned_across_fits() -> None:
     np.testing.assert_allclose(shuffled[:, align_heads(reference, shuffled)], 3 * reference + 0.1)
     with pytest.raises(ValueError, match=r"got shapes \(50, 5\) and \(50, 4\)"):
         align_heads(reference, shuffled[:, :4])
+
+
+def test_texts_are_routed_by_their_prompts() -> None:
+    from rewardlab.recipes.pieces import piece_policy
+    from rewardlab.rewards.models.encoders.text import TextEncoder
+    from rewardlab.types import Preference
+
+    tiny = piece_policy(["ask", "tell", " ", "long", "short"], hidden=16, layers=1, heads=2, seed=1)
+    items = [[{"role": "user", "content": asked}, {"role": "assistant", "content": said}] for asked in ("ask", "tell") for said in ("long", "short")]  # fmt: skip
+    pairs = PreferenceData.from_preferences(
+        [
+            Preference(chosen=items[0], rejected=items[1], annotator="one"),
+            Preference(chosen=items[3], rejected=items[2], annotator="other"),
+        ]
+    )
+    model = fit_mixture(TextEncoder(model=tiny.model, tokenizer=tiny.tokenizer), pairs, heads=2, steps=3).model
+    weights = model.network.head.log_weights(model.outputs(pairs.items)).exp()
+    torch.testing.assert_close(weights[0], weights[1])
+    assert not torch.allclose(weights[0], weights[2])
+    made = adapt(model, pairs, steps=3).model
+    assert np.isfinite(RewardModel.around(made.network, user="other")(pairs.items).values).all()

@@ -309,3 +309,23 @@ def test_an_environment_shows_the_vector_behind_every_observation() -> None:
     wrong.observation_space = gymnasium.spaces.Discrete(3)
     with pytest.raises(ValueError, match="behind a flat Box of observations.*FlattenObservation"):
         append_latent(wrong, [0.5])
+
+
+def test_texts_are_read_as_answers_too() -> None:
+    from rewardlab.recipes.pieces import piece_policy
+    from rewardlab.rewards.models.encoders.text import TextEncoder
+    from rewardlab.types import Preference
+
+    tiny = piece_policy(["ask", " ", "long", "short", "very"], hidden=16, layers=1, heads=2, seed=1)
+    chats = [[{"role": "user", "content": "ask"}, {"role": "assistant", "content": said}] for said in ("long", "short", "very long", "very short")]  # fmt: skip
+    pairs = PreferenceData.from_preferences(
+        Preference(chosen=chats[a], rejected=chats[b], annotator=who)
+        for who, order in (("ann", 1), ("bob", -1))
+        for a, b in ((0, 1)[::order], (2, 3)[::order], (0, 3)[::order])
+    )
+    encoder = TextEncoder(model=tiny.model, tokenizer=tiny.tokenizer)
+    model = RewardModel.make(encoder, {"type": "latent", "latent": 2, "hidden": 8})
+    assert len(fit_latent(model, pairs, steps=3, learning_rate=1e-3).metrics) == 3
+    remembered = remember_users(model, pairs)
+    assert remembered.network.head.users == ["ann", "bob"]
+    assert np.isfinite(RewardModel.around(remembered.network, user="ann")(pairs.items).values).all()

@@ -98,6 +98,7 @@ class MixtureHead(Head):
             "seed": seed,
         }
         self.heads, self.router_kind = heads, router
+        self.needs_prompt = router == "prompt"  # type: ignore[misc]  # static weights read none
         self.users, self.context_in_prompt, self.reweighted = list(users), context_in_prompt, reweighted
         prompts = prompt_width or width
         with torch.random.fork_rng(devices=[]):
