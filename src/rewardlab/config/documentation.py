@@ -1,6 +1,6 @@
 """The tables of the pages on configurations, made from the classes that check them, so that they cannot be out of date.
 
-python -m rewardlab.config.documentation docs/configuration.md docs/reward-models/fitting.md    # put# puts them in
+python -m rewardlab.config.documentation docs/configuration.md docs/reward-models/fitting.md   # puts them in
 """
 
 from __future__ import annotations
