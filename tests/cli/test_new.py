@@ -44,6 +44,15 @@ def test_the_configuration_of_an_agent_project_is_fine(run, tmp_path, monkeypatc
     assert "did you mean 'steps'?" in wrong.err
 
 
+def test_the_commands_in_the_readme_of_a_model_project_run(run, tmp_path, monkeypatch) -> None:
+    run("new", tmp_path / "mine", "--template", "model")
+    monkeypatch.chdir(tmp_path / "mine")
+    commands = re.findall(r"^rewardlab (.*?)(?:\s+#.*)?$", (tmp_path / "mine" / "README.md").read_text(), re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["fit", "evaluate"]
+    assert run(*shlex.split(commands[0]), "fit.steps=3").status == 0
+    assert run(*shlex.split(commands[1])).status == 0
+
+
 def test_files_are_listed_as_json_and_nothing_is_overwritten(run, tmp_path) -> None:
     made = run("new", tmp_path / "mine", "--json").json
     assert made["folder"] == str(tmp_path / "mine")

@@ -14,6 +14,7 @@ NAME = "new"
 EXAMPLES = (
     ("rewardlab new my_agent", "a tool-using agent that trains on this machine"),
     ("rewardlab new my_rewards --template score", "your own chat logs, scored with your own reward"),
+    ("rewardlab new my_model --template model", "a reward model of your own comparisons"),
 )
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -24,14 +25,17 @@ class Template(StrEnum):
 
     AGENT = "agent"
     SCORE = "score"
+    MODEL = "model"
 
 
 def command(
     folder: Annotated[Path, typer.Argument(help="The folder to make; must not exist, or be empty.")],
-    template: Annotated[Template, typer.Option(help="agent: train one; score: score what you have.")] = Template.AGENT,
+    template: Annotated[
+        Template, typer.Option(help="agent: train one; score: score what you have; model: fit a reward.")
+    ] = Template.AGENT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the files as JSON.")] = False,
 ) -> None:
-    """Start a project: a configuration, a reward of your own with its test, and the commands that run them."""
+    """Start a project: a configuration, what it needs of your own, and the commands that run it."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{str(folder)!r} exists and is not empty; give the name of a new folder")
     written = []
