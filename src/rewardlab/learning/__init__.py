@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.learning.pair_loss": ["PairLoss", "soften_below_zero"],
         "rewardlab.learning.meta_reward": ["MetaRewardTrainer", "meta_step"],
         "rewardlab.learning.contrastive": ["ContrastiveAux"],
+        "rewardlab.learning.ablation": ["Ablation", "AblationTable", "source_audit"],
         "rewardlab.learning.users": ["add_users", "fixed_mixture", "prototype_report", "user_comparisons"],
         "rewardlab.learning.mixture": [
             "HeadReport",

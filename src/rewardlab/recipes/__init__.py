@@ -7,6 +7,7 @@ from rewardlab.registry import Registry
 RECIPES = Registry(
     "recipe",
     {
+        "basereward": "rewardlab.recipes.basereward:RECIPE",
         "gpm": "rewardlab.recipes.gpm:RECIPE",
         "harmo": "rewardlab.recipes.harmo:RECIPE",
         "pal": "rewardlab.recipes.pal:RECIPE",

@@ -250,6 +250,7 @@ HEADS = Registry(
     {
         "scalar": "rewardlab.rewards.models.heads.scalar:ScalarHead",
         "two_layer": "rewardlab.rewards.models.heads.scalar:TwoLayerHead",
+        "mlp": "rewardlab.rewards.models.heads.mlp:MLPHead",
         "multi_objective": "rewardlab.rewards.models.heads.multi_objective:MultiObjectiveHead",
         "general_preference": "rewardlab.rewards.models.heads.general_preference:GeneralPreferenceHead",
         "ideal_point": "rewardlab.rewards.models.heads.ideal_point:IdealPointHead",
