@@ -10,7 +10,8 @@ from rewardlab.recipes.vpl.proof import proof  # noqa: E402
 
 
 def test_the_proof_gives_every_claim() -> None:
-    outcomes = proof(100, users=20, test_users=10, steps=4, epochs=1.0)
+    room = {"users": 6, "walks": 4, "fit_steps": 2, "policy_steps": 3}
+    outcomes = proof(100, users=20, test_users=10, steps=4, epochs=1.0, room=room)
     assert set(outcomes) == {claim.name for claim in RECIPE.claims}
     assert all(np.isfinite([one.method, one.baseline]).all() for one in outcomes.values())
     gated = {claim.name: claim.margin for claim in RECIPE.claims if claim.gated}
@@ -24,6 +25,8 @@ def test_the_proof_gives_every_claim() -> None:
         "collapse_swapped": -0.02,
         "flagged": 0.0,
         "one_type": -0.02,
+        "policy": 0.0,
+        "policy_for_all": 0.0,
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rewardlab.recipes.vpl.arms import Arms
 from rewardlab.recipes.vpl.proof import RECIPE
+from rewardlab.recipes.vpl.room import Room
 from rewardlab.recipes.vpl.world import World
 
-__all__ = ["RECIPE", "Arms", "World"]
+__all__ = ["RECIPE", "Arms", "Room", "World"]

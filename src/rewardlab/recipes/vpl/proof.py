@@ -6,12 +6,14 @@ population of one type, where the latent reward must not do worse than one rewar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
 from rewardlab.recipes.proof import Claim, Outcome, Recipe
 from rewardlab.recipes.vpl.arms import Arms
+from rewardlab.recipes.vpl.room import Room
 from rewardlab.recipes.vpl.world import World
 
 _DIVERGENT = "accuracy where types disagree"
@@ -65,6 +67,16 @@ CLAIMS = (
         margin=-0.02,
         unit="accuracy",
     ),
+    Claim(
+        name="policy",
+        statement="a policy that sees the vector of a new user reaches that user's goal in more than .8 of episodes",
+        unit="episodes",
+    ),
+    Claim(
+        name="policy_for_all",
+        statement="a policy for one reward of everybody reaches it in less than .6 (.6 against it)",
+        unit="episodes",
+    ),
     Claim(name="all", statement="all pairs: latent reward against Bradley-Terry", gated=False, unit="accuracy"),
     Claim(name="middle", statement="beta .05 against beta 1 (half the steps)", gated=False, unit=_DIVERGENT),
     Claim(
@@ -90,7 +102,13 @@ CLAIMS = (
 
 
 def proof(
-    seed: int, *, users: int = 800, test_users: int = 400, steps: int = 1000, epochs: float = 8.0
+    seed: int,
+    *,
+    users: int = 800,
+    test_users: int = 400,
+    steps: int = 1000,
+    epochs: float = 8.0,
+    room: Mapping[str, int] | None = None,
 ) -> dict[str, Outcome]:
     """One seed; the options are for tests of the plumbing."""
     torch.set_num_threads(1)
@@ -107,6 +125,7 @@ def proof(
     healthy, ill = arms.diagnosis(latent), arms.diagnosis(collapsed)
     wide, narrow = arms.widening(latent)
     one = float(alone.hits(alone.latent_reward(0.05, share=0.5)).mean())
+    goals = Room(seed=seed, **(room or {}))
     noticed = any("posterior collapse" in problem for problem in ill.problems) and not healthy.problems
     return {
         "divergent": Outcome(method=reached, baseline=base),
@@ -118,6 +137,8 @@ def proof(
         "collapse_swapped": Outcome(method=-abs(low - low_swapped), baseline=0.0),
         "flagged": Outcome(method=float(noticed), baseline=0.5),
         "one_type": Outcome(method=one, baseline=float(alone.plain_hits(alone.plain("scalar")).mean())),
+        "policy": Outcome(method=goals.for_users(), baseline=0.8),
+        "policy_for_all": Outcome(method=0.6, baseline=goals.for_all()),
         "all": Outcome(method=float(arms.hits(latent).mean()), baseline=float(plain.mean())),
         "middle": Outcome(method=reached, baseline=arms.divergent(arms.hits(middle))),
         "stranger": Outcome(method=-abs(arms.divergent(arms.hits(latent, 0)) - base), baseline=0.0),
@@ -132,6 +153,6 @@ RECIPE = Recipe(
     "Learning (NeurIPS 2024, arXiv 2408.10075)",
     claims=CLAIMS,
     proof=proof,
-    minutes=0.9,
+    minutes=1.0,
 )
 """The claims of a latent user vector and of its collapse."""
