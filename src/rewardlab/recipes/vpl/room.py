@@ -58,7 +58,7 @@ class Room:
         near = -np.linalg.norm(places - GOALS[who], axis=-1)
         label = draw.random(len(who)) < 1 / (1 + np.exp(-5 * (near[0] - near[1])))
         names = [f"user_{number}" for number in np.arange(users).repeat(each)]
-        return PreferenceData.from_arrays(*places, label.astype(np.float64), annotators=names), goal
+        return PreferenceData.from_arrays(places[0], places[1], label.astype(np.float64), annotators=names), goal
 
     @cached_property
     def data(self) -> list[Trajectory]:
@@ -66,7 +66,8 @@ class Room:
         draw = np.random.default_rng((self.seed, 1))
         made = []
         for _ in range(self.walks):
-            places, moves = [draw.uniform(-1, 1, size=2)], []
+            places = [draw.uniform(-1, 1, size=2)]
+            moves: list[int] = []
             for step in range(20):
                 moves.append(int(draw.integers(4)) if step % 3 == 0 or draw.random() < 0.3 else moves[-1])
                 places.append(np.clip(places[-1] + MOVES[moves[-1]], -1, 1))
