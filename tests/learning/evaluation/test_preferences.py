@@ -88,6 +88,11 @@ def test_numbers_with_many_values_are_put_into_quarters_in_order() -> None:
     levels = rl.evaluate(Told(), data, "n").strata["n"]
     assert [one["accuracy"].value for one in levels.values()] == [1.0, 1.0, 0.0, 0.0]
     assert next(iter(levels)).startswith("up to")
+    data.metadata = [{"id": f"row {n % 40}/{n}"} for n in range(40)]
+    assert len(rl.evaluate(Told(), data, "id").strata["id"]) == 40
+    many = pairs(*[(2, 1, 1.0)] * 201, metadata=[{"id": f"row {n}"} for n in range(201)])
+    with pytest.raises(ValueError, match="the column 'id' has 201 different values, too many"):
+        rl.evaluate(Told(), many, "id")
 
 
 def test_one_against_several_has_a_best_of_n() -> None:

@@ -25,6 +25,8 @@ Mask = NDArray[np.bool_]
 MOST_LEVELS = 12
 """Numbers that take more values than this are put into quarters."""
 
+MOST_STRATA = 200
+
 
 @dataclass(kw_only=True)
 class Units(ABC):
@@ -119,6 +121,11 @@ class Units(ABC):
         """Every measure by the values of a column, in order."""
         levels = self.levels(column)
         order = {level: None for level in levels if level is not None}
+        if len(order) > MOST_STRATA:
+            raise ValueError(
+                f"the column {column!r} has {len(order)} different values, too many for strata (at most {MOST_STRATA}); "
+                "choose one that puts rows together"
+            )
         names = list(order) if column in self.special() else sorted(order, key=_numbers_first)
         return {level: self.measures(np.asarray([one == level for one in levels])) for level in names}
 
