@@ -20,7 +20,6 @@ import gzip
 import json
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -248,19 +247,20 @@ def alone(side: str, options: argparse.Namespace) -> None:
     setting = Setting(options)
     ours = Ours(setting, options)
     gc.collect()
-    before = _resident()
+    before = _memory("VmRSS")
     if side == "ours":
         for _ in range(setting.steps):
             ours.step()
     else:
         with tempfile.TemporaryDirectory() as folder:
             Theirs(setting, ours.order, lambda: None, folder).train()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = _memory("VmHWM")
     print(f"{peak:.0f} {peak - before:.0f}")
 
 
-def _resident() -> float:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+def _memory(name: str) -> float:
+    """MiB of this process. Not `ru_maxrss`, which begins at what the parent had."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) / 1024
 
 

@@ -385,3 +385,21 @@ def test_nothing_to_train() -> None:
     model.network.head.requires_grad_(False)
     with pytest.raises(ValueError, match="no weight of the model can be trained"):
         fit(model, comparisons(8))
+
+
+def test_heads_that_know_users_need_several() -> None:
+    def model(*users: str) -> RewardModel:
+        return RewardModel.make(
+            {"type": "mlp", "inputs": 4, "hidden": []}, {"type": "ideal_point", "prototypes": 1, "users": list(users)}
+        )
+
+    data = comparisons(8)
+    one = dataclasses.replace(data, annotators=["ada"] * 8)
+    with pytest.raises(ValueError, match=r"models several users, but there is a single annotator, 'ada'; use a scalar"):
+        fit(model("ada"), one)
+    with pytest.raises(ValueError, match="tells 2 users apart, but no row names its annotator"):
+        fit(model("ada", "bo"), data)
+    both = dataclasses.replace(data, annotators=["ada", "bo"] * 4)
+    assert len(fit(model("ada", "bo"), both, steps=2).metrics) == 2
+    with pytest.raises(ValueError, match="'cleo'"):
+        fit(model("ada", "bo"), dataclasses.replace(data, annotators=["ada", "cleo"] * 4))
