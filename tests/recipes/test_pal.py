@@ -52,8 +52,10 @@ def test_the_world_is_what_it_says(world):
     assert [support.annotators.count(name) for name in world.names(True)] == [2] * 4
     alike = World(seed=100, prototypes=1, users=3)
     assert np.allclose(alike.points[0], alike.points[0][0])
-    with pytest.raises(ValueError, match="prototypes must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="at least 1 and at most latent=3.* got 0"):
         World(seed=0, prototypes=0)
+    with pytest.raises(ValueError, match="at least 1 and at most latent=3.* got 4"):
+        World(seed=0, prototypes=4)
 
 
 def test_the_solo_control_learns_a_linear_user():

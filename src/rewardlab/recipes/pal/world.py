@@ -20,7 +20,8 @@ class World:
 
     Args:
         seed: of everything.
-        prototypes: how many; 1 is the counter-world, in which all users want the same.
+        prototypes: how many, at right angles to one another, so that users differ as much with every seed; 1 is the
+            counter-world, in which all want the same.
         users: that are there from the start.
         newcomers: users that come later.
         comparisons: of each user who is there from the start, with noise.
@@ -45,8 +46,11 @@ class World:
     sharpness: float = 3.0
 
     def __post_init__(self) -> None:
-        if self.prototypes < 1:
-            raise ValueError(f"prototypes must be at least 1, got {self.prototypes}")
+        if not 1 <= self.prototypes <= self.latent:
+            raise ValueError(
+                f"prototypes must be at least 1 and at most latent={self.latent}, because they stand at right angles; got "
+                f"{self.prototypes}"
+            )
 
     def names(self, new: bool) -> list[str]:
         """Names of the users, or of the newcomers."""
@@ -69,8 +73,8 @@ class World:
     def points(self) -> tuple[Floats, Floats]:
         """Ideal points of users and newcomers, float64[user, latent] each."""
         generator = np.random.default_rng((self.seed, 1))
-        corners = generator.normal(size=(self.prototypes, self.latent))
-        corners *= 1.5 / np.linalg.norm(corners, axis=1, keepdims=True)
+        turned, _ = np.linalg.qr(generator.normal(size=(self.latent, self.latent)))
+        corners = 1.5 * turned[: self.prototypes]
         weights = generator.dirichlet(np.full(self.prototypes, self.concentration), size=self.users + self.newcomers)
         ideal = weights @ corners
         return ideal[: self.users], ideal[self.users :]
