@@ -8,6 +8,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.learning.fitting": ["Fit", "FitResult", "FitStopped", "fit"],
         "rewardlab.learning.ensembles": ["EnsembleFit", "fit_ensemble", "join", "member_values"],
         "rewardlab.learning.evaluation": ["Evaluation", "compare", "evaluate"],
+        "rewardlab.learning.annotators": ["Annotated", "HybridAnnotator", "precision_of"],
+        "rewardlab.learning.correctness": ["CorrectnessLoss"],
         "rewardlab.learning.data": ["PreferenceData", "RankingData", "RatingData", "StepLabelData", "as_trajectory"],
         "rewardlab.learning.reading": ["UnclearLayout", "read_preferences", "read_step_labels"],
         "rewardlab.learning.report": ["DataReport", "report_preferences"],

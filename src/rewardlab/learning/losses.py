@@ -237,6 +237,7 @@ LOSSES = Registry(
         "plackett_luce": "rewardlab.learning.item_losses:PlackettLuceLoss",
         "regression": "rewardlab.learning.item_losses:RegressionLoss",
         "ordinal": "rewardlab.learning.item_losses:OrdinalLoss",
+        "correctness": "rewardlab.learning.correctness:CorrectnessLoss",
         "process": "rewardlab.learning.item_losses:ProcessLoss",
         "contrastive": "rewardlab.learning.losses:ContrastiveLoss",
     },

@@ -8,6 +8,7 @@ RECIPES = Registry(
     "recipe",
     {
         "basereward": "rewardlab.recipes.basereward:RECIPE",
+        "cooper": "rewardlab.recipes.cooper:RECIPE",
         "gpm": "rewardlab.recipes.gpm:RECIPE",
         "harmo": "rewardlab.recipes.harmo:RECIPE",
         "pal": "rewardlab.recipes.pal:RECIPE",

@@ -61,6 +61,7 @@ REWARDS = Registry(
         "group_length": "rewardlab.rewards.verifiers.group_length:GroupLength",
         "cosine_length": "rewardlab.rewards.verifiers.length:CosineLength",
         "response_length": "rewardlab.learning.evaluation.baselines:ResponseLength",
+        "co_trained": "rewardlab.training.co_training:CoTrained",
         "tool_desk_success": "rewardlab.environments.tool_desk.reward:ToolDeskSuccess",
     },
     group="rewardlab.rewards",
@@ -224,7 +225,7 @@ def _write(value: Any) -> Any:
         return [_write(entry) for entry in value]
     if isinstance(value, (set, frozenset)):
         return sorted(_write(entry) for entry in value)
-    if hasattr(value, "item") and not getattr(value, "shape", ()):
+    if callable(getattr(value, "item", None)) and not getattr(value, "shape", ()):
         return value.item()
     if callable(value):
         return place_of(value)

@@ -237,6 +237,7 @@ ENCODERS = Registry(
         "sequence": "rewardlab.rewards.models.encoders.arrays:SequenceEncoder",
         "text": "rewardlab.rewards.models.encoders.text:TextEncoder",
         "prompt_response": "rewardlab.rewards.models.encoders.prompted:PromptResponseEncoder",
+        "with_reference": "rewardlab.rewards.models.encoders.referenced:WithReference",
         "sentence": "rewardlab.rewards.models.encoders.sentence:SentenceEncoder",
         "vision_language": "rewardlab.rewards.models.encoders.vision_language:VisionLanguageEncoder",
         "ensemble": "rewardlab.rewards.models.encoders.ensemble:EnsembleEncoder",
