@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from rewardlab.learning import EnsembleFit, PreferenceData, fit, fit_ensemble, join, member_values
+from rewardlab.learning import EnsembleFit, PreferenceData, StepLabelData, fit, fit_ensemble, join, member_values
 from rewardlab.learning.fitting import fit_defaults
 from rewardlab.rewards.models.heads.scalar import ScalarHead
 from rewardlab.rewards.models.model import RewardModel
+from rewardlab.types import Trajectory
 from tests.learning.worlds import comparisons, make_deep, make_linear, rankings, ratings, vectors
 
 OPTIONS: dict[str, Any] = {"steps": 12, "batch_size": 8, "learning_rate": 0.05, "max_grad_norm": 0.1}
@@ -46,6 +47,27 @@ def test_members_with_any_head_compare_as_they_would_alone(spec: dict[str, Any])
     first, second = ([data.items[row] for row in rows] for rows in (data.first, data.second))
     expected = np.mean([model.log_odds(first, second) for model in alone], axis=0)
     np.testing.assert_allclose(many.log_odds(first, second), expected, atol=1e-5)
+
+
+def test_an_ensemble_of_heads_for_steps() -> None:
+    draw = np.random.default_rng(0)
+    steps = [draw.normal(size=(count + 1, 4)).astype(np.float32) for count in draw.integers(1, 5, size=20)]
+    items = [Trajectory(observations=one, actions=np.zeros((len(one) - 1, 1), np.float32)) for one in steps]
+    labels = [(one[:-1, 0] > 0).astype(float) for one in steps]
+    data = StepLabelData(items=items, item=np.arange(20), labels=labels)
+
+    def make(seed: int) -> RewardModel:
+        return RewardModel.make(
+            {"type": "mlp", "inputs": 4, "hidden": [4], "seed": seed}, {"type": "process", "seed": seed}
+        )
+
+    many = fit_ensemble(make, data, 3, normalise=False, **OPTIONS)
+    alone = [fit(make(seed), data, normalise=False, **OPTIONS).model for seed in range(3)]
+    expected = [np.mean([model(items).steps[row] for model in alone], axis=0) for row in range(20)]  # type: ignore[index]
+    found = many(items).steps
+    assert found is not None
+    for got, mean in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got, mean, atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [make_linear, make_deep])

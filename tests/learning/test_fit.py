@@ -376,7 +376,9 @@ def test_a_label_that_is_no_probability() -> None:
 
 def test_a_head_that_needs_what_the_encoder_lacks() -> None:
     head = {"type": "multi_objective", "objectives": ["one", "two"], "gate": "prompt"}
-    with pytest.raises(ValueError, match="a multi_objective head needs features of the prompt, and this mlp encoder"):
+    with pytest.raises(
+        ValueError, match="the head 'multi_objective' needs features of the prompt, and the encoder 'mlp' gives none"
+    ):
         fit(RewardModel.make({"type": "mlp", "inputs": 4, "hidden": []}, head), comparisons(8))
 
 

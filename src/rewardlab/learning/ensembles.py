@@ -20,7 +20,7 @@ from rewardlab.learning.fit_weights import Weights
 from rewardlab.learning.fitting import Fit, fit_defaults
 from rewardlab.learning.inputs import is_frozen
 from rewardlab.learning.losses import Loss
-from rewardlab.learning.rows import PairRows
+from rewardlab.learning.rows import PairRows, StepRows
 from rewardlab.learning.tables import Data
 from rewardlab.rewards.models.base import Head, Outputs
 from rewardlab.rewards.models.encoders.ensemble import EnsembleEncoder
@@ -149,7 +149,8 @@ class MemberLosses(Loss):
         if head.plain and isinstance(rows, PairRows):  # members as so many rows more: no `vmap`, which takes its time
             flat = {name: column.flatten(0, 1) for name, column in outputs.items()}
             return self.base(head.member, flat, _repeated(rows, head.members)).view(len(rows), head.members)
-        each: Tensor = head.each(lambda member, own: self.base(member, own, rows), outputs)
+        looks = isinstance(rows, StepRows)  # its losses look at which steps there are, which `vmap` does not allow
+        each: Tensor = head.each(lambda member, own: self.base(member, own, rows), outputs, loop=looks)
         return each.transpose(0, 1)
 
 

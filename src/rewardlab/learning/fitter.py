@@ -160,8 +160,8 @@ class Fit(FitOptions):
         for name in ("prompt", "steps"):
             if getattr(head, f"needs_{name}") and getattr(example, name) is None:
                 raise ValueError(
-                    f"a {head.kind} head needs features of the {name}, and this {network.encoder.kind} encoder gives none; "
-                    "choose an encoder that does, or another head"
+                    f"the head {head.kind!r} needs features of the {name}, and the encoder {network.encoder.kind!r} gives "
+                    "none; choose an encoder that does, or another head"
                 )
 
     # ---- one step -------------------------------------------------------------------------------------------------------

@@ -204,8 +204,7 @@ class EnsembleHead(Head):
 
     def step_values(self, outputs: Outputs) -> tuple[Tensor, Tensor] | None:
         """The mean of the members' values of steps."""
-        found = [self.member.step_values({name: column[:, 0] for name, column in outputs.items()})]
-        if found[0] is None:
+        if self.member.step_values({name: column[:, 0] for name, column in outputs.items()}) is None:
             return None
         values, mask = self.each(lambda head, own: head.step_values(own), outputs, loop=True)
         return values.mean(0), mask[0]
