@@ -30,7 +30,7 @@ class Arms:
     """
 
     world: World
-    steps: int = 1000
+    steps: int = 700
     epochs: float = 8.0
     latent: int = 8
     hidden: int = 64

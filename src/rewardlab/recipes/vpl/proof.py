@@ -106,7 +106,7 @@ def proof(
     *,
     users: int = 800,
     test_users: int = 400,
-    steps: int = 1000,
+    steps: int = 700,
     epochs: float = 8.0,
     room: Mapping[str, int] | None = None,
 ) -> dict[str, Outcome]:

@@ -45,9 +45,9 @@ class Room:
     seed: int
     users: int = 300
     answers: int = 16
-    walks: int = 400
-    fit_steps: int = 400
-    policy_steps: int = 1200
+    walks: int = 300
+    fit_steps: int = 300
+    policy_steps: int = 1000
 
     def comparisons(self, users: int, each: int, stream: int) -> tuple[PreferenceData, NDArray[np.int64]]:
         """Answers to which of two places is better, and the goal of each user."""
