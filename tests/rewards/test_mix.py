@@ -26,6 +26,10 @@ def number(completion: str) -> float | None:
     return None if completion == "skip" else float(completion)
 
 
+def has_reference(task: Task) -> bool:
+    return task.reference is not None
+
+
 @rl.reward
 def one(completion: str) -> float:
     return 1.0
@@ -173,6 +177,12 @@ def test_a_task_that_says_nothing_is_failed_and_nothing_is_guessed() -> None:
     assert "task 'q' has task_type='verifable', expected one of" in str(scores.note(1))
     by_function = Route(then=one, otherwise=size, when=lambda task: task.reference is not None)
     assert by_function([*answers("abc", reference="x"), *answers("abc")]).values.tolist() == [1.0, 3.0]
+    with pytest.raises(ValueError, match="option 'when' must be a key or a function of a task, got 3"):
+        Route(then=one, otherwise=size, when=3)
+    named = Route(then=rl.ExactMatch(), otherwise=rl.F1Match(), when=has_reference)
+    assert rl.from_spec(named.to_spec()).when is has_reference  # type: ignore[attr-defined]
+    by_key = rl.from_spec({**Route(then=rl.ExactMatch(), otherwise=rl.F1Match()).to_spec(), "when": "kind"})
+    assert by_key(answers("a", reference="a", metadata={"kind": True})).values.tolist() == [1.0]
     with pytest.raises(ValueError, match="'open' stands in 'verifiable' and in 'open_ended'"):
         Route(then=one, otherwise=size, verifiable=("open",))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from rewardlab.rewards.algebra.combine import join_notes, score_children
 from rewardlab.rewards.base import Reward, ScoringFailure, attempt
-from rewardlab.rewards.spec import register
+from rewardlab.rewards.spec import REWARDS, register
 from rewardlab.types import Scores, Status, Task, Trajectory
 
 
@@ -25,7 +25,8 @@ class Route(Reward):
     Args:
         then: for tasks that can be verified; mostly a verifier.
         otherwise: for the others; mostly a learned reward, or a comparison of embeddings.
-        when: the key of the task's metadata, or a function of the task that returns True for what can be verified.
+        when: the key of the task's metadata, or a function of the task that returns True for what can be verified (in a spec
+            `module:attribute`).
         verifiable: values of that key that mean it can be verified; True always does.
         open_ended: values that mean it cannot; False always does.
         confidence: where `then` is less sure than this, its value is mixed with that of `otherwise` by its confidence;
@@ -34,13 +35,17 @@ class Route(Reward):
 
     then: Reward
     otherwise: Reward
-    when: str | Callable[[Task], bool] = "task_type"
+    when: Any = "task_type"
     verifiable: tuple[str, ...] = ("verifiable",)
     open_ended: tuple[str, ...] = ("open", "open_ended")
     confidence: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.when, str) and ":" in self.when:
+            object.__setattr__(self, "when", REWARDS.resolve(self.when))
+        if not (isinstance(self.when, str) or callable(self.when)):
+            raise ValueError(f"Route: option 'when' must be a key or a function of a task, got {self.when!r:.80}")
         if self.confidence is not None and not 0.0 < self.confidence <= 1.0:
             raise ValueError(f"Route: option 'confidence' must be in (0, 1] or None, got {self.confidence}")
         both = set(self.verifiable) & set(self.open_ended)
