@@ -80,7 +80,11 @@ class Network(nn.Module):
             find = getattr(self.encoder, "groups", None)
             groups = [[row] for row in range(len(prepared))] if find is None else find(prepared)
             lengths = [self._length([prepared[row] for row in group]) for group in groups]
-            batches = [[groups[number] for number in numbers] for numbers in micro_batches(lengths, batch_length)]
+            overhead = (
+                64 if self.device.type == "cpu" else None
+            )  # a processor launches work for little, padding costs more
+            cut = micro_batches(lengths, batch_length, overhead=overhead)
+            batches = [[groups[number] for number in numbers] for numbers in cut]
             pieces = []
             for batch in batches:
                 collated = self._collate(prepared, batch)
