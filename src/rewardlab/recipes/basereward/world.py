@@ -23,7 +23,7 @@ FILLERS = ("well", "so", "indeed", "here")
 WORDS = ("what", "colour", "is", "there", "a", "please", "stop", *COLOURS, *RULES, *FILLERS)
 
 Source = Literal["pictures", "more_pictures", "texts", "poisoned"]
-SIZES: dict[Source, int] = {"pictures": 600, "more_pictures": 600, "texts": 3000, "poisoned": 1000}
+SIZES: dict[Source, int] = {"pictures": 400, "more_pictures": 400, "texts": 3000, "poisoned": 700}
 
 
 @dataclass(frozen=True, kw_only=True)
