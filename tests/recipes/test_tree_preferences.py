@@ -196,6 +196,13 @@ def test_a_language_model_grows_trees_on_its_own_tokens() -> None:
         written = trajectory.tokens.ids[trajectory.tokens.step == 0]
         assert tuple(written) == trees[0].ids(leaf)
         assert trajectory.completion == trees[0].text(leaf)
+    other = piece_policy(["a", "b", "c", "d"], hidden=16, layers=1, heads=2, context=32, seed=1)
+    policy.model.load_state_dict(other.model.state_dict())  # weights that have changed are read again
+    trained, fresh = (
+        PrefixTreeSampler(policy=one, depth=2, branching=2, budget=8, seed=3).sample("a b") for one in (policy, other)
+    )
+    assert [trained.ids(leaf) for leaf in trained.leaves] == [fresh.ids(leaf) for leaf in fresh.leaves]
+    np.testing.assert_allclose(trained.logprobs, fresh.logprobs)
     pairs = chain_pairs(policy, ["a", "b"], 3, budget=6, seed=1)
     assert [pair.lca_depth for pair in pairs] == [0, 0, 0]
     assert len({pair.tree_id for pair in pairs}) == 3

@@ -153,6 +153,7 @@ class PrefixTreeSampler:
             return self.policy
         if not hasattr(self.policy, "template") or not hasattr(self.policy, "engine"):
             raise TypeError(f"policy must be a LanguageModelPolicy or a Writer, got {type(self.policy).__name__}")
+        self.policy.engine.refresh()  # its weights may have changed since they were last read
         return LanguageModelWriter(policy=self.policy, sampling=self.sampling)
 
     def sample(self, prompt: str | Task) -> Tree:
