@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import gc
 import gzip
 import json
@@ -43,8 +44,10 @@ from rewardlab.learning import PreferenceData, as_trajectory, fit, fit_ensemble
 from rewardlab.learning.fitter import Fit
 from rewardlab.learning.fitting import fit_defaults
 from rewardlab.policies.tiny import tiny_tokenizer
+from rewardlab.rewards.models.base import Head
+from rewardlab.rewards.models.encoders.arrays import MLPEncoder
 from rewardlab.rewards.models.encoders.text import TextEncoder
-from rewardlab.rewards.models.heads.scalar import ScalarHead
+from rewardlab.rewards.models.heads.scalar import ScalarHead, TwoLayerHead
 from rewardlab.rewards.models.model import RewardModel
 from rewardlab.types import Trajectory
 
@@ -286,26 +289,26 @@ def ensembles(options: argparse.Namespace) -> None:
     data = PreferenceData(items=[as_trajectory(one) for one in vectors], first=first, second=first + pairs, label=label)
     given: dict[str, Any] = {"steps": 300, "batch_size": 32}
 
-    def model(hidden: list[int], head: dict[str, Any]) -> Callable[[int], RewardModel]:
+    def model(hidden: list[int], head: Callable[..., Head]) -> Callable[[int], RewardModel]:
         def make(seed: int) -> RewardModel:
-            encoder: dict[str, Any] = {"type": "mlp", "inputs": width, "hidden": hidden}
-            return RewardModel.make({**encoder, "seed": seed} if hidden else encoder, {**head, "seed": seed})
+            encoder = MLPEncoder(width, hidden, seed=seed)
+            return RewardModel.make(encoder, head(encoder.width, seed=seed))
 
         return make
 
     cases = {
-        "linear heads over 384 fixed features": (model([], {"type": "scalar"}), data, given, {}),
+        "linear heads over 384 fixed features": (model([], ScalarHead), data, given, {}),
         "two-layer heads (64) over 384 fixed features": (
-            model([], {"type": "two_layer", "hidden": 64}), data, given, {},
+            model([], functools.partial(TwoLayerHead, hidden=64)), data, given, {},
         ),
-        "whole perceptrons, 384-32-32": (model([32, 32], {"type": "scalar"}), data, given, {}),
+        "whole perceptrons, 384-32-32": (model([32, 32], ScalarHead), data, given, {}),
     }  # fmt: skip
     setting = Setting(options)
     start = copy.deepcopy(setting.ours.network.state_dict())
 
     def text(seed: int) -> RewardModel:
         setting.ours.network.load_state_dict(start)
-        return RewardModel.make(setting.encoder, {"type": "two_layer", "seed": seed})
+        return RewardModel.make(setting.encoder, TwoLayerHead(setting.encoder.width, seed=seed))
 
     cases["two-layer heads over one text encoder that learns"] = (
         text, setting.data, {"steps": min(8, setting.steps), "batch_size": setting.batch}, {"share_encoder": True},
