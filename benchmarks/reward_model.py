@@ -51,7 +51,6 @@ from rewardlab.rewards.models.heads.scalar import ScalarHead, TwoLayerHead
 from rewardlab.rewards.models.model import RewardModel
 from rewardlab.types import Trajectory
 
-LEARNING_RATE = 1e-3
 LONGEST = 1024
 """TRL leaves out pairs with a text longer than this; both sides do."""
 
@@ -100,6 +99,7 @@ class Setting:
     def __init__(self, options: argparse.Namespace) -> None:
         self.batch = options.batch_size
         self.steps = options.steps + 1
+        self.learning_rate = options.learning_rate
         rows = read_pairs(options.data, self.batch * self.steps)
         self.model, self.tokenizer = make_model([text for row in rows for text in row], options.width, options.layers)
         body = copy.deepcopy(self.model.model)
@@ -134,7 +134,7 @@ class Ours:
             "model": setting.ours,
             "data": setting.data,
             "batch_size": setting.batch,
-            "learning_rate": LEARNING_RATE,
+            "learning_rate": options.learning_rate,
             "schedule": "constant",
             "warmup": 0.0,
             "batch_length": options.batch_length,
@@ -187,7 +187,7 @@ class Theirs(RewardTrainer):
             per_device_train_batch_size=setting.batch,
             num_train_epochs=1,
             max_length=LONGEST,
-            learning_rate=LEARNING_RATE,
+            learning_rate=setting.learning_rate,
             lr_scheduler_type="constant",
             optim="adamw_torch_fused",
             use_cpu=True,
@@ -333,6 +333,7 @@ def main() -> None:
     parser.add_argument("--data", help="a jsonl file, gzipped or not, with prompt, chosen and rejected")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=32, help="pairs in a step")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--batch-length", type=int, help="our option of that name: less memory at once")
