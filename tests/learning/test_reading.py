@@ -125,6 +125,22 @@ def test_unknown_labels_and_names_are_answered_with_the_fix() -> None:
         read([{"x": 1}])
 
 
+@pytest.mark.parametrize(("usual", "odd"), [(("A", "B"), "N/A"), ((1, 2), "N/A"), (("A", "B"), 7)])
+def test_one_odd_label_among_many_is_a_bad_row_and_no_riddle(usual, odd) -> None:
+    rows = [{"response_a": "a", "response_b": str(n), "label": usual[n % 2]} for n in range(20)]
+    data = read([*rows[:5], {**rows[0], "label": odd}, *rows[5:]])
+    assert (len(data), data.label.sum()) == (20, 10)
+    assert [one.line for one in data.problems] == [6]
+    with pytest.raises(UnclearLayout, match="which are not known"):
+        read([rows[0], {**rows[0], "label": odd}])
+
+
+def test_annotations_of_another_form_are_set_aside() -> None:
+    good = {"response": "a", "annotations": {"honesty": {"Rating": "5"}}}
+    rows = [{"instruction": "q", "completions": one} for one in ([good], [{**good, "annotations": [5]}])]
+    assert "annotations must be an object with a rating for each aspect, got [5]" in str(read(rows).problems)
+
+
 def test_two_layouts_in_one_file_are_not_chosen_between() -> None:
     row = {"chosen": "a", "rejected": "b", "response_a": "c", "response_b": "d", "label": 1}
     with pytest.raises(UnclearLayout, match="can be read in 2 ways; choose one"):

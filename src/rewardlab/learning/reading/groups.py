@@ -127,6 +127,8 @@ def _annotations(response: Any) -> dict[str, float | None]:
     """The ratings inside one of UltraFeedback's completions; "N/A" is none."""
     found: dict[str, float | None] = {}
     annotations = response.get("annotations") if isinstance(response, Mapping) else None
+    if annotations is not None and not isinstance(annotations, Mapping):
+        raise BadRow(f"annotations must be an object with a rating for each aspect, got {annotations!r:.60}")
     for aspect, entry in (annotations or {}).items():
         rating = entry.get("Rating") if isinstance(entry, Mapping) else None
         found[str(aspect)] = None if rating in (None, "N/A") else number_or_none(rating, f"the rating of {aspect}")

@@ -41,6 +41,10 @@ VOCABULARIES: dict[str, Vocabulary] = {
 `words` (A, B, tie and the like), and `probability` (of the first being better)."""
 
 
+USUAL = 0.9
+"""The share of the first labels that must be of one kind for the others to be taken for slips."""
+
+
 def vocabulary(given: str | Mapping[Any, float] | None) -> str | Vocabulary | None:
     """A vocabulary as given by the caller, checked.
 
@@ -63,13 +67,23 @@ def vocabulary(given: str | Mapping[Any, float] | None) -> str | Vocabulary | No
 
 
 def guess(values: Sequence[Any]) -> str | None:
-    """The one vocabulary that all values fit, or None where several do or none does.
+    """The one vocabulary that the values fit, or None where several do or none does.
+
+    A few odd values (up to one in ten words among numbers, or unknown words among known ones) do not count: their rows are
+    set aside later.
 
     Args:
         values: labels as they stand in the first rows; missing ones are passed over.
     """
     several = [one for value in values for one in (value if isinstance(value, (list, tuple)) else [value])]
-    seen = {_plain(value) for value in several if not _missing(value)}
+    told = [_plain(value) for value in several if not _missing(value)]
+    for usual in (
+        [value for value in told if not isinstance(value, str)],
+        [value for value in told if isinstance(value, str) and value in _WORDS],
+    ):
+        if len(usual) >= USUAL * len(told):
+            told = usual
+    seen = set(told)
     if not seen:
         return None
     if all(isinstance(value, bool) for value in seen):
