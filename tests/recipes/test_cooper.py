@@ -81,6 +81,13 @@ def test_wrong_triples_and_questions_are_named() -> None:
         model.score(["?", "?"], ["1"], ["1", "1"])
 
 
+def test_questions_that_give_their_answer_away_are_warned_of() -> None:
+    rows = [{"question": f"the answer is {n}", "reference": n, "completion": "1", "label": n % 2} for n in range(3)]
+    model = VerifyRM.make(PieceEncoder(DIGITS, DIGITS, hidden=(4,)))
+    with pytest.warns(UserWarning, match="3 of 3 questions hold their own reference answer"):
+        model.fit(rows, steps=1)
+
+
 def test_the_loss_of_correctness_is_cross_entropy() -> None:
     head = ScalarHead(1)
     values = torch.tensor([0.3, -1.2, 2.0], requires_grad=True)

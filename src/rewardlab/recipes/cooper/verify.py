@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from rewardlab.learning.fitting import FitResult, fit
 from rewardlab.rewards.algebra.squash import Squash
 from rewardlab.rewards.models.encoders.referenced import WithReference
 from rewardlab.rewards.models.model import RewardModel
-from rewardlab.types import Trajectory
+from rewardlab.types import Trajectory, message_text
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,11 @@ class VerifyRM:
             triples: ratings of trajectories, such as `HybridAnnotator` keeps; or mappings with question, reference,
                 completion and label (1 right, 0 wrong).
             options: of `rewardlab.fit`.
+
+        There is a warning where more than half of the questions hold their own reference.
         """
         data = triples if isinstance(triples, RatingData) else as_ratings(triples)
+        _warn_of_leaks(data)
         return fit(self.model, data, **{"loss": CorrectnessLoss(), "normalise": False, **options})
 
     def score(
@@ -90,6 +95,21 @@ class VerifyRM:
     def reward(self, *, hard: bool = False) -> Squash:
         """This model as a reward in [0, 1]: the probability, or with `hard` 1 from probability 0.5 on."""
         return Squash(reward=self.model, threshold=0.5 if hard else None)
+
+
+def _warn_of_leaks(data: RatingData) -> None:
+    """A question that gives its answer away teaches nothing about comparing, and policies learn to copy from it."""
+    leaks = 0
+    for item in data.items:
+        asked = "\n".join(message_text(message) for message in item.observations[0]) if item.is_chat else ""
+        given = item.reference if isinstance(item.reference, (list, tuple)) else [item.reference]
+        leaks += any(one is not None and re.search(rf"(?<!\w){re.escape(str(one))}(?!\w)", asked) for one in given)
+    if leaks > len(data.items) / 2:
+        warnings.warn(
+            f"{leaks} of {len(data.items)} questions hold their own reference answer as a word of its own; make sure that "
+            "the prompts do not give it away",
+            stacklevel=3,
+        )
 
 
 def triple(question: str, reference: Any, completion: str) -> Trajectory:
