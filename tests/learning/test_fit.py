@@ -60,14 +60,15 @@ def test_the_first_step_by_hand() -> None:
     torch.testing.assert_close(weight_of(model) - before, torch.tensor([0.1, -0.1]))  # AdamW begins with signs
 
 
-def test_values_are_shifted_and_scaled_and_log_odds_go_with_them() -> None:
+def test_values_are_shifted_and_scaled_and_log_odds_are_not() -> None:
     data = comparisons()
     model = fit(make_linear(), data, steps=40, learning_rate=0.1).model
     values = model(data.items).values
     assert values.mean() == pytest.approx(0.0, abs=1e-6)
     assert values.std() == pytest.approx(1.0, abs=1e-6)
     first, second = ([data.items[row] for row in rows] for rows in (data.first, data.second))
-    np.testing.assert_allclose(model.log_odds(first, second), values[data.first] - values[data.second], atol=1e-6)
+    differences = (values[data.first] - values[data.second]) * float(model.network.scale)
+    np.testing.assert_allclose(model.log_odds(first, second), differences, atol=1e-6)
 
 
 @pytest.mark.parametrize("data", [comparisons(), rankings(), ratings()], ids=["comparisons", "rankings", "ratings"])

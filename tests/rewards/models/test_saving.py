@@ -321,3 +321,13 @@ def test_pair_tokenizer_is_left_as_it_was():
     tokenizer = pair_tokenizer()
     TextEncoder(model=bare_model("bert", tokenizer), tokenizer=tokenizer)
     assert tokenizer.chat_template is None
+
+
+def test_log_odds_do_not_depend_on_the_scale_of_values():
+    items = [as_trajectory(row) for row in np.random.default_rng(0).normal(size=(4, 2))]
+    model = RewardModel.make({"type": "mlp", "inputs": 2, "hidden": [4]})
+    before = model.log_odds(items[:2], items[2:])
+    model.network.scale.fill_(5.0)
+    model.network.shift.fill_(3.0)
+    np.testing.assert_array_equal(model.log_odds(items[:2], items[2:]), before)
+    np.testing.assert_allclose(5.0 * (model(items[:2]).values - model(items[2:]).values), before, atol=1e-6)

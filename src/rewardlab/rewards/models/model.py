@@ -205,7 +205,10 @@ class RewardModel(Reward):
         return Context(users=torch.full((rows,), find(self.user), device=self.network.device))
 
     def log_odds(self, first: Sequence[Trajectory], second: Sequence[Trajectory]) -> np.ndarray:
-        """Log-odds that each of `first` is preferred to the one of `second` in the same place; float64[pair]."""
+        """Log-odds that each of `first` is preferred to the one of `second` in the same place; float64[pair].
+
+        They are those that the loss was fitted to: the scale of `values`, which is another, does not enter.
+        """
         import torch
 
         if len(first) != len(second):
@@ -218,7 +221,7 @@ class RewardModel(Reward):
             logits = self.network.head.preference(
                 rows_of(outputs, rows), rows_of(outputs, rows + len(first)), self.context(len(first))
             )
-        return np.asarray((logits.double() / self.network.scale).cpu().numpy())
+        return np.asarray(logits.double().cpu().numpy())
 
     def _score(self, trajectories: Sequence[Trajectory], progress: float | None) -> Scores:
         import torch
