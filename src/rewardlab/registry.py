@@ -62,7 +62,8 @@ class Registry:
         """
         if not isinstance(name, str):
             raise UnknownName(f"the name of this {self.kind} must be a string, got {name!r}")
-        place = name if ":" in name else self.places().get(name)
+        # entry points are looked up on disk, so names of our own, which come first anyway, do without
+        place = name if ":" in name else self._places.get(name) or self.places().get(name)
         if place is None:
             raise UnknownName(f"unknown {self.kind} {name!r}{nearest(name, self.places())}")
         module_name, _, attribute = place.rpartition(":")
