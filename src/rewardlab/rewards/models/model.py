@@ -34,7 +34,8 @@ class RewardModel(Reward):
             been saved.
         digest: of the files in it; when given, loading refuses other files. `save` and `load` fill it in.
         user: whose judgement is wanted, for models that know several; None for the population.
-        batch_length: the most work (tokens, padding included) in one batch.
+        batch_length: the most work (tokens, padding included) in one batch; on a processor never more than 2048, which is
+            fastest there.
         device: where it runs; None for a GPU when there is one.
     """
 

@@ -20,6 +20,8 @@ from rewardlab.types import Trajectory
 
 FILE = "model.json"
 VERSION = 1
+CPU_BATCH = 2048
+"""The most work in one batch on a processor, whatever is asked for."""
 
 
 class Network(nn.Module):
