@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from rewardlab.cli.running import run_and_tell, say_valid
 
 NAME = "fit"
 EXAMPLES = (
@@ -34,31 +35,20 @@ def command(
     """
     from rewardlab.config import FitConfig, load_as
     from rewardlab.extras import require
-    from rewardlab.registry import SpecError
 
     require("torch", extra="torch", why="Fitting a reward model")
     settings = load_as(FitConfig, config, overrides or [])
     if output is not None:
         settings.output = str(output)
     if check:
-        typer.echo(json.dumps({"config": str(config), "valid": True}) if as_json else f"{config} is fine")
+        say_valid(config, as_json=as_json)
         return
     from rewardlab.config.fitting import run_fit
     from rewardlab.learning import FitStopped
 
-    try:
-        outcome = run_fit(settings, resume=resume, progress_bar=not quiet and not as_json)
-    except SpecError as error:
-        raise settings.placed(error) from error
-    except FitStopped as error:
-        typer.secho(f"stopped: {error}", fg=typer.colors.RED, err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        typer.echo(f"interrupted; the same command goes on from the last checkpoint in {settings.output}", err=True)
-        raise typer.Exit(130) from error
-    if as_json:
-        typer.echo(json.dumps(outcome.to_json(), indent=2, allow_nan=False))
-    else:
-        from rich.console import Console
-
-        Console().print(outcome.table())
+    run_and_tell(
+        settings,
+        lambda: run_fit(settings, resume=resume, progress_bar=not quiet and not as_json),
+        stopped=FitStopped,
+        as_json=as_json,
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from rewardlab.cli.running import run_and_tell, say_valid
 
 NAME = "train"
 EXAMPLES = (
@@ -33,30 +34,19 @@ def command(
     The run folder gets the policy, the trajectories, metrics.jsonl and one self-contained report.html.
     """
     from rewardlab.config import load_config
-    from rewardlab.registry import SpecError
 
     settings = load_config(config, overrides or [])
     if output is not None:
         settings.output = str(output)
     if check:
-        typer.echo(json.dumps({"config": str(config), "valid": True}) if as_json else f"{config} is fine")
+        say_valid(config, as_json=as_json)
         return
     from rewardlab.config.run import run
     from rewardlab.training import TrainingStopped
 
-    try:
-        outcome = run(settings, resume=resume, progress_bar=not quiet and not as_json)
-    except SpecError as error:
-        raise settings.placed(error) from error
-    except TrainingStopped as error:
-        typer.secho(f"stopped: {error}", fg=typer.colors.RED, err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        typer.echo(f"interrupted; the same command goes on from the last checkpoint in {settings.output}", err=True)
-        raise typer.Exit(130) from error
-    if as_json:
-        typer.echo(json.dumps(outcome.to_json(), indent=2, allow_nan=False))
-    else:
-        from rich.console import Console
-
-        Console().print(outcome.table())
+    run_and_tell(
+        settings,
+        lambda: run(settings, resume=resume, progress_bar=not quiet and not as_json),
+        stopped=TrainingStopped,
+        as_json=as_json,
+    )
