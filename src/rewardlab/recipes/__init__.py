@@ -1,4 +1,4 @@
-"""One file for each published system, built from the library's parts, with its main claims as a proof."""
+"""A package for each published system, built from the library's parts, with its main claims as a proof."""
 
 from __future__ import annotations
 
