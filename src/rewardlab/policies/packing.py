@@ -72,7 +72,7 @@ def packing_limits(model: nn.Module) -> PackingLimits | None:
     width = getattr(text, "hidden_size", None)
     if not width or not _same_numbers(model, int(text.vocab_size)):
         return None
-    return PackingLimits(width=int(width), longest=_window(text))
+    return PackingLimits(width=int(width), longest=attention_window(text))
 
 
 def shared_length(sequences: Sequence[Ids]) -> int:
@@ -174,6 +174,21 @@ def segment_mask(segment: Tensor, model: nn.Module) -> Tensor:
     return torch.zeros(allowed.shape, dtype=kind, device=segment.device).masked_fill(~allowed, torch.finfo(kind).min)
 
 
+def attention_window(text: Any) -> int | None:
+    """How far attention reaches where that is limited; None for all the way.
+
+    Args:
+        text: the configuration of a model's text part, `config.get_text_config()`.
+    """
+    found = getattr(text, "sliding_window", None)
+    kinds = getattr(text, "layer_types", None)
+    if not found or getattr(text, "use_sliding_window", True) is False:
+        return None
+    if kinds is not None and "sliding_attention" not in kinds:
+        return None
+    return int(found)
+
+
 def _fill(lengths: Sequence[int], shared: int, limits: PackingLimits, longest: int) -> list[list[int]]:
     """Cut sequences of a group, from long to short, into lines; places in `lengths`."""
     lines: list[list[int]] = []
@@ -224,16 +239,6 @@ def _same_numbers(model: nn.Module, vocabulary: int) -> bool:
         model.train(was_training)
     exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
     return bool((plain - packed).abs().max() <= (1e-4 if exact else 0.05) * max(float(plain.abs().max()), 1e-6))
-
-
-def _window(text: Any) -> int | None:
-    found = getattr(text, "sliding_window", None)
-    kinds = getattr(text, "layer_types", None)
-    if not found or getattr(text, "use_sliding_window", True) is False:
-        return None
-    if kinds is not None and "sliding_attention" not in kinds:
-        return None
-    return int(found)
 
 
 def _inner(model: nn.Module) -> nn.Module:

@@ -331,3 +331,17 @@ def test_log_odds_do_not_depend_on_the_scale_of_values():
     model.network.shift.fill_(3.0)
     np.testing.assert_array_equal(model.log_odds(items[:2], items[2:]), before)
     np.testing.assert_allclose(5.0 * (model(items[:2]).values - model(items[2:]).values), before, atol=1e-6)
+
+
+def test_another_name_or_user_keeps_a_network_that_is_only_in_memory():
+    items = [as_trajectory(row) for row in np.random.default_rng(0).normal(size=(3, 2))]
+    model = RewardModel.make(
+        {"type": "mlp", "inputs": 2, "hidden": [4]}, {"type": "ideal_point", "users": ["ann", "bob"]}
+    )
+    named = model.named("taste")
+    np.testing.assert_array_equal(named(items).values, model(items).values)
+    assert named.label == "taste"
+    assert (0.5 * model + 0.5 * named)(items).scored.all()
+    assert model.for_user("ann")(items).scored.all()
+    with pytest.raises((KeyError, ValueError), match="carl"):
+        model.for_user("carl")(items)

@@ -98,9 +98,22 @@ class RewardModel(Reward):
     def save(self, directory: str | Path) -> RewardModel:
         """Write the model to a directory, with its head, tokenizer, scale and adapters; returns the saved model."""
         self.network.save(directory)
-        saved = replace(self, path=str(directory), digest=files_digest(directory))
-        saved.__dict__["network"] = self.network
-        return saved
+        return self._with(path=str(directory), digest=files_digest(directory))
+
+    def named(self, name: str) -> RewardModel:
+        """The same model under another name."""
+        return self._with(name=name)
+
+    def for_user(self, user: str | None) -> RewardModel:
+        """The same model, which judges as one of the users that its head knows; None for the population."""
+        return self._with(user=user)
+
+    def _with(self, **changes: Any) -> RewardModel:
+        """The same model with other options; its network, which `replace` would lose, goes along."""
+        changed = replace(self, **changes)
+        if "network" in self.__dict__:
+            changed.__dict__["network"] = self.network
+        return changed
 
     @classmethod
     def from_pretrained(

@@ -8,13 +8,12 @@ tokens of work; attention is computed over whole rows, so rows are kept short en
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from rewardlab.policies.packing import line_length, shared_length
 from rewardlab.rewards.models.base import Batch
 from rewardlab.rewards.models.encoders.text_inputs import PreparedText
 
@@ -81,18 +80,7 @@ def rows(prepared: Sequence[PreparedText], groups: Sequence[Sequence[int]], wind
 
 def row_length(texts: Sequence[PreparedText]) -> int:
     """Tokens of a packed row."""
-    shared = shared_length(texts)
-    return shared + sum(len(one) - shared for one in texts)
-
-
-def shared_length(texts: Sequence[PreparedText]) -> int:
-    """How many tokens all texts begin with."""
-    shared = len(texts[0])
-    for first, second in pairwise(texts):
-        most = min(shared, len(second))
-        differ = np.flatnonzero(first.ids[:most] != second.ids[:most])
-        shared = int(differ[0]) if differ.size else most
-    return shared
+    return line_length([one.ids for one in texts])
 
 
 def packed(prepared: Sequence[PreparedText], members: Sequence[Sequence[int]], *, pad_id: int) -> Batch:
@@ -111,7 +99,7 @@ def packed(prepared: Sequence[PreparedText], members: Sequence[Sequence[int]], *
     row_of = np.zeros(len(prepared), np.int64)
     places: list[Any] = [None] * len(prepared)
     for row, group in enumerate(members):
-        shared = shared_length([prepared[index] for index in group])
+        shared = shared_length([prepared[index].ids for index in group])
         line, segment, position = [prepared[group[0]].ids[:shared]], [np.zeros(shared)], [np.arange(shared)]
         start = shared
         for number, index in enumerate(group, start=1):
@@ -136,36 +124,6 @@ def packed(prepared: Sequence[PreparedText], members: Sequence[Sequence[int]], *
     columns["position"] = _padded(positions, 0, False)[0]
     columns |= _features(prepared, places)
     return {name: torch.from_numpy(column) for name, column in columns.items()}
-
-
-def attention_mask(segment: Tensor, model: Any) -> Tensor:
-    """Which tokens see which in packed rows, as the model's attention takes it: [row, 1, token, token].
-
-    Args:
-        segment: int64[row, token], as in `packed`.
-        model: a transformers model, whose attention is `sdpa` (which takes truths) or `eager` (which adds numbers).
-    """
-    size = segment.shape[1]
-    before = torch.ones(size, size, dtype=torch.bool, device=segment.device).tril()
-    seen = (segment.unsqueeze(1) == 0) | (segment.unsqueeze(1) == segment.unsqueeze(2))
-    itself = torch.eye(size, dtype=torch.bool, device=segment.device)  # padding too, or its row would have no sum
-    allowed = ((seen & before) | itself).unsqueeze(1)
-    if model.config._attn_implementation == "sdpa":
-        return allowed
-    kind = next(weight.dtype for weight in model.parameters() if weight.is_floating_point())
-    return torch.zeros(allowed.shape, dtype=kind, device=segment.device).masked_fill(~allowed, torch.finfo(kind).min)
-
-
-def window(config: Any) -> int | None:
-    """How far a model's attention reaches where that is limited; None for all the way."""
-    text = config.get_text_config()
-    found = getattr(text, "sliding_window", None)
-    kinds = getattr(text, "layer_types", None)
-    if not found or getattr(text, "use_sliding_window", True) is False:
-        return None
-    if kinds is not None and "sliding_attention" not in kinds:
-        return None
-    return int(found)
 
 
 def works(encoder: Any) -> bool:
@@ -202,7 +160,7 @@ def _pays(texts: Sequence[PreparedText], window: int | None) -> bool:
     longest = max(len(one) for one in texts)
     if window is not None and longest > window:
         return False
-    shared = shared_length(texts)
+    shared = shared_length([one.ids for one in texts])
     alone = sum(len(one) for one in texts)
     length = alone - shared * (len(texts) - 1)
     return length <= LONGEST * longest and (alone - length) >= LEAST_SAVED * alone

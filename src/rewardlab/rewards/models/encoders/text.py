@@ -17,15 +17,17 @@ import torch
 from torch import Tensor
 
 from rewardlab.policies.lora import LoraSettings, add_lora, lora_settings
-from rewardlab.rewards.models.base import Batch, Encoded, Encoder
+from rewardlab.policies.packing import attention_window, segment_mask
+from rewardlab.rewards.models.base import Batch, Encoded
 from rewardlab.rewards.models.encoders import backbones, packing
+from rewardlab.rewards.models.encoders.pretrained import PretrainedEncoder
 from rewardlab.rewards.models.encoders.text_inputs import PLAIN_TEMPLATE, PreparedText, TextReader, pair_template
 from rewardlab.types import Trajectory
 
 Pool = Literal["auto", "last", "cls", "mean", "classifier"]
 
 
-class TextEncoder(Encoder):
+class TextEncoder(PretrainedEncoder):
     """Features of chat trajectories from a transformers model.
 
     A conversation is written by the tokenizer's chat template; without one, causal models read `role: text` paragraphs and
@@ -142,7 +144,7 @@ class TextEncoder(Encoder):
         self.lora = None if lora is None else lora_settings(lora)
         self.dtype = dtype
         self.share_prompts, self.save_base = share_prompts, save_base
-        self.window = packing.window(model.config)
+        self.window = attention_window(model.config.get_text_config())
         self._packs: bool | None = None
         self._given = {"max_length": max_length, "template_options": dict(template_options or {})}
         self.gradient_checkpointing = gradient_checkpointing
@@ -289,7 +291,7 @@ class TextEncoder(Encoder):
         mask = batch["mask"]
         if "segment" in batch:
             inputs["position_ids"] = batch["position"]
-            inputs["attention_mask"] = packing.attention_mask(batch["segment"], self.backbone)
+            inputs["attention_mask"] = segment_mask(batch["segment"], self.backbone)
         elif self.padding == "left" and self.places:
             inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
             inputs["attention_mask"] = mask.long()
@@ -303,13 +305,6 @@ class TextEncoder(Encoder):
         told = self.backbone(**inputs, return_dict=True)
         found: Tensor = told.logits if self.pool == "classifier" else told.last_hidden_state
         return found
-
-    def train(self, mode: bool = True) -> TextEncoder:
-        """Switch dropout on or off; a frozen model keeps it off."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        return self
 
     # ---- on disk --------------------------------------------------------------------------------------------------------
 
@@ -336,35 +331,17 @@ class TextEncoder(Encoder):
     def save_files(self, directory: Path) -> None:
         """Write the tokenizer, the model's configuration, and base weights that cannot be had again by name."""
         backbones.save_tokenizer(self.tokenizer, directory / "tokenizer")
-        trained_apart = self.frozen or self.lora is not None
-        keep = self.source is None if self.save_base is None else self.save_base
-        backbones.save_backbone(self.backbone, directory / "backbone", weights=trained_apart and keep)
+        self._save_backbone(directory)
 
     @classmethod
     def build(cls, options: Mapping[str, Any], directory: Path) -> TextEncoder:
         """Make the encoder again; weights that were trained are loaded later."""
         given = dict(options)
         source = given.pop("name")
-        classifier = given["pool"] == "classifier"
-        if not given["frozen"] and given["lora"] is None:
-            model = backbones.empty(directory / "backbone", classifier, given["dtype"], given["options"])
-        else:
-            model = backbones.saved(directory, source, classifier, given["dtype"], given["options"])
+        model = cls._backbone_from(directory, source, given, classifier=given["pool"] == "classifier")
         encoder = cls(model=model, tokenizer=backbones.tokenizer_of(directory / "tokenizer"), **given)
         encoder.source = source
         return encoder
-
-    def weights(self) -> dict[str, Tensor]:
-        """What was trained: all weights, the adapters, or nothing."""
-        return backbones.trained(self.backbone, frozen=self.frozen, adapters=self.lora is not None)
-
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Take back what `weights` gave.
-
-        Raises:
-            RuntimeError: a weight is missing or does not fit.
-        """
-        backbones.load_trained(self.backbone, self.weights(), weights)
 
 
 def _last(mask: Tensor) -> Tensor:

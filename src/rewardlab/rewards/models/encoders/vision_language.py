@@ -19,9 +19,10 @@ from torch import Tensor
 
 from rewardlab.extras import require
 from rewardlab.policies.lora import LoraSettings, add_lora, lora_settings
-from rewardlab.rewards.models.base import Batch, Encoded, Encoder
+from rewardlab.rewards.models.base import Batch, Encoded
 from rewardlab.rewards.models.encoders import backbones
 from rewardlab.rewards.models.encoders.pictures import chat_with_pictures
+from rewardlab.rewards.models.encoders.pretrained import PretrainedEncoder
 from rewardlab.types import Trajectory, message_text
 
 
@@ -54,7 +55,7 @@ class PreparedChat:
         )
 
 
-class VisionLanguageEncoder(Encoder):
+class VisionLanguageEncoder(PretrainedEncoder):
     """Features of chats with pictures: the last hidden state at the last token.
 
     Args:
@@ -234,13 +235,6 @@ class VisionLanguageEncoder(Encoder):
             prompt = hidden[rows, batch["prompt"]].float() if self.wants_prompt else None
             return Encoded(response=hidden[rows, batch["last"]].float(), prompt=prompt)
 
-    def train(self, mode: bool = True) -> VisionLanguageEncoder:
-        """Switch dropout on or off; a frozen model keeps it off."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        return self
-
     # ---- on disk --------------------------------------------------------------------------------------------------------
 
     def options(self) -> dict[str, Any]:
@@ -259,34 +253,17 @@ class VisionLanguageEncoder(Encoder):
     def save_files(self, directory: Path) -> None:
         """Write the processor, the model's configuration, and base weights that cannot be had again by name."""
         self.processor.save_pretrained(str(directory / "processor"))
-        keep = self.source is None if self.save_base is None else self.save_base
-        apart = self.frozen or self.lora is not None
-        backbones.save_backbone(self.backbone, directory / "backbone", weights=apart and keep)
+        self._save_backbone(directory)
 
     @classmethod
     def build(cls, options: Mapping[str, Any], directory: Path) -> VisionLanguageEncoder:
         """Make the encoder again; weights that were trained are loaded later."""
         given = dict(options)
         source = given.pop("name")
-        if not given["frozen"] and given["lora"] is None:
-            model = backbones.empty(directory / "backbone", False, given["dtype"], given["options"])
-        else:
-            model = backbones.saved(directory, source, False, given["dtype"], given["options"])
+        model = cls._backbone_from(directory, source, given, classifier=False)
         encoder = cls(model=model, processor=_processor_of(str(directory / "processor")), **given)
         encoder.source = source
         return encoder
-
-    def weights(self) -> dict[str, Tensor]:
-        """What was trained: all weights, the adapters, or nothing."""
-        return backbones.trained(self.backbone, frozen=self.frozen, adapters=self.lora is not None)
-
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Take back what `weights` gave.
-
-        Raises:
-            RuntimeError: a weight is missing or does not fit.
-        """
-        backbones.load_trained(self.backbone, self.weights(), weights)
 
 
 def _processor_of(source: str | None) -> Any:
