@@ -198,9 +198,7 @@ class PAL:
             return fixed_mixture(model, weights)
         if user is not None:
             ideal_head(model).user_index(user)
-        told = replace(model, user=user)
-        told.__dict__["network"] = model.network  # the same one, so that it is not read again
-        return told
+        return model.for_user(user)
 
     def prototype_report(self, items: Sequence[Any], *, top: int = 3) -> PrototypeReport:
         """What the prototypes prefer, and who holds with them; see `rewardlab.learning.users.prototype_report`."""
