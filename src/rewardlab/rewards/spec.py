@@ -61,7 +61,7 @@ REWARDS = Registry(
         "group_length": "rewardlab.rewards.verifiers.group_length:GroupLength",
         "cosine_length": "rewardlab.rewards.verifiers.length:CosineLength",
         "response_length": "rewardlab.learning.evaluation.baselines:ResponseLength",
-        "co_trained": "rewardlab.training.co_training:CoTrained",
+        "co_trained": "rewardlab.learning.co_training:CoTrained",
         "tool_desk_success": "rewardlab.environments.tool_desk.reward:ToolDeskSuccess",
     },
     group="rewardlab.rewards",

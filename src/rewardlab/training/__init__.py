@@ -16,8 +16,6 @@ from rewardlab.training.trackers import TRACKERS
 if TYPE_CHECKING:
     from rewardlab.training import credit, curricula, objectives
     from rewardlab.training.checkpoint import Checkpoints
-    from rewardlab.training.co_training import CoTrained
-    from rewardlab.training.corruption import Corruption, ModelCorruptor, SiblingCorruptor, TemplateCorruptor
     from rewardlab.training.curricula import Fixed, Shuffled
     from rewardlab.training.evaluation import Evaluation
     from rewardlab.training.hacking import HackingMonitor
@@ -29,8 +27,6 @@ __getattr__, __dir__, _ = lazy_names(
     __name__,
     {
         "rewardlab.training.checkpoint": ["Checkpoints"],
-        "rewardlab.training.co_training": ["CoTrained"],
-        "rewardlab.training.corruption": ["Corruption", "ModelCorruptor", "SiblingCorruptor", "TemplateCorruptor"],
         "rewardlab.training.curricula": ["Fixed", "Shuffled"],
         "rewardlab.training.evaluation": ["Evaluation"],
         "rewardlab.training.hacking": ["HackingMonitor"],
@@ -47,17 +43,12 @@ __all__ = [
     "OBJECTIVES",
     "TRACKERS",
     "Checkpoints",
-    "CoTrained",
-    "Corruption",
     "Evaluation",
     "Fixed",
     "HackingMonitor",
-    "ModelCorruptor",
     "RunFolder",
     "Shuffled",
-    "SiblingCorruptor",
     "StepReport",
-    "TemplateCorruptor",
     "Trainer",
     "Training",
     "TrainingStopped",

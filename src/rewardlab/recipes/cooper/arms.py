@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from rewardlab.environments.single_turn import SingleTurn
+from rewardlab.learning.co_training import CoTrained
 from rewardlab.policies.language_model import LanguageModelPolicy
 from rewardlab.policies.rollout import rollout
 from rewardlab.recipes.cooper.verify import VerifyRM
 from rewardlab.recipes.cooper.world import SAMPLING, World, correct, rule, rule_reward, well_formed
 from rewardlab.recipes.table_policy import copied
 from rewardlab.rewards.base import Reward
-from rewardlab.training.co_training import CoTrained
 from rewardlab.training.loop import train
 from rewardlab.training.objectives.policy_gradient import GRPO
 

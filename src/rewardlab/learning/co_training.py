@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from rewardlab.learning.annotators import precision_of
+from rewardlab.learning.corruption import Corruption, Corruptor, make_corruptor
 from rewardlab.learning.data import RatingData
 from rewardlab.rewards.algebra.combine import score_children
 from rewardlab.rewards.base import Reward, attempt
@@ -31,7 +32,6 @@ from rewardlab.rewards.models.against import opponent
 from rewardlab.rewards.models.model import RewardModel
 from rewardlab.rewards.spec import register
 from rewardlab.training.checkpoint import load_module_state, module_state
-from rewardlab.training.corruption import Corruption, Corruptor, make_corruptor
 from rewardlab.training.seats import derived_seed
 from rewardlab.types import Scores, Trajectory, group_indices
 

@@ -12,14 +12,15 @@ import torch
 
 import rewardlab as rl
 from rewardlab.environments.single_turn import SingleTurn
+from rewardlab.learning import CoTrained, ModelCorruptor, SiblingCorruptor, TemplateCorruptor
+from rewardlab.learning.co_training import Pair
+from rewardlab.learning.corruption import Corruption, make_corruptor
 from rewardlab.policies.engines.base import Sampling
 from rewardlab.recipes.cooper.verify import VerifyRM
 from rewardlab.recipes.piece_encoder import PieceEncoder
 from rewardlab.recipes.table_policy import table_policy
 from rewardlab.registry import SpecError
-from rewardlab.training import CoTrained, HackingMonitor, ModelCorruptor, SiblingCorruptor, TemplateCorruptor, train
-from rewardlab.training.co_training import Pair
-from rewardlab.training.corruption import Corruption, make_corruptor
+from rewardlab.training import HackingMonitor, train
 from rewardlab.types import Status, Task, Trajectory
 
 DIGITS = [str(digit) for digit in range(10)]
