@@ -238,3 +238,13 @@ def test_ranks_share_ties() -> None:
     from rewardlab.rewards.algebra.mix import _ranks
 
     assert _ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [2.5, 0.0, 2.5, 1.0]
+
+
+def test_a_value_that_only_rounding_puts_outside_is_clipped_without_a_warning(recwarn) -> None:
+    @rl.reward
+    def cosine(completion):
+        return 1.0 + 2e-16 * len(completion)
+
+    scores = Component(reward=cosine, clip=(0.0, 1.0))([rl.Trajectory.from_text("q", "aa")])
+    assert scores.values.tolist() == [1.0]
+    assert not recwarn.list

@@ -25,6 +25,9 @@ from rewardlab.types import Scores, Status, Trajectory, group_indices
 _log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 
+ROUNDING = 1e-9
+"""A value may leave its range by so much, relatively, without a warning: a cosine of 1 is often a little more."""
+
 
 @register("component")
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,8 @@ class Component(Reward):
             status[[not self.mask(one) for one in trajectories]] = Status.ABSTAINED
         if self.clip is not None:
             low, high = self.clip
-            outside = (status == Status.SCORED) & ((values < low) | (values > high))
+            slack = ROUNDING * max(1.0, abs(low), abs(high))
+            outside = (status == Status.SCORED) & ((values < low - slack) | (values > high + slack))
             if outside.any():
                 worst = values[outside][np.abs(values[outside]).argmax()]
                 warnings.warn(
