@@ -233,3 +233,13 @@ def test_what_cannot_be_reported_on_is_refused() -> None:
         rl.report_preferences([{"x": 1}])
     steps = rl.report_preferences([{"steps": ["a", "b"], "mistake_index": 1}])
     assert steps.kind == "steps"
+
+
+def test_shares_of_few_comparisons_stay_between_0_and_1() -> None:
+    rows = [
+        {"prompt": "a", "chosen": "long one", "rejected": "no"},
+        {"prompt": "b", "chosen": "x", "rejected": "longer"},
+    ]
+    found = rl.read_preferences(rows).report().length.longer_wins
+    assert found.value == 0.5
+    assert (found.low, found.high) == pytest.approx((0.0945, 0.9055), abs=1e-3)

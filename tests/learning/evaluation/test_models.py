@@ -16,6 +16,7 @@ from rewardlab.functional import brier_score, expected_calibration_error
 from rewardlab.learning.data import PreferenceData, RankingData, StepLabelData
 from rewardlab.learning.evaluation import Comparison, compare, model_from, save_plots
 from rewardlab.learning.evaluation.comparison import difference
+from rewardlab.registry import SpecError
 from rewardlab.rewards.models.model import RewardModel
 from tests.learning.evaluation.told import Other, Told, item, solution
 
@@ -199,3 +200,8 @@ def test_a_saved_model_and_a_file_by_name(tmp_path) -> None:
     with pytest.raises(ValueError, match="no folder of a saved model"):
         model_from("response_length", user="ann")
     assert math.isnan(rl.evaluate("response_length", labelled).main.value)
+
+
+def test_a_folder_that_is_not_there_is_named() -> None:
+    with pytest.raises(SpecError, match="there is no runs/modle: expected the folder of a saved model"):
+        model_from("runs/modle")

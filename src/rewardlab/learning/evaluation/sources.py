@@ -40,6 +40,12 @@ def model_from(source: Reward | str | os.PathLike[str], *, user: str | None = No
         return RewardModel.load(text, user=user)
     if user is not None:
         raise ValueError(f"a user was given ({user!r}), but {text} is no folder of a saved model; leave the user out")
+    if "/" in text and ":" not in text and not Path(text).exists():
+        from rewardlab.registry import SpecError
+
+        raise SpecError(
+            f"there is no {text}: expected the folder of a saved model, a spec file, or the name of a reward"
+        )
     from rewardlab.rewards.spec import load_reward
 
     return load_reward(text)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewardlab.learning.data import PreferenceData
+from rewardlab.learning.evaluation.statistics import estimate, weighted_share
 from rewardlab.learning.report.result import Found, LengthReport
 from rewardlab.scoring.statistics import Mean, clustered_mean
 from rewardlab.types import Trajectory
@@ -105,7 +106,7 @@ class Comparisons:
 
     def share(self, units: NDArray[np.int64], successes: NDArray[np.bool_]) -> Mean:
         """A share over some comparisons, with its interval over prompts."""
-        return self._mean(self.prompt[units], successes.astype(np.float64))
+        return _share(self.prompt[units], successes)
 
     def _mean(self, prompt: NDArray[np.int64], values: Floats) -> Mean:
         """A mean of values that belong to prompts, with its interval over prompts."""
@@ -115,7 +116,7 @@ class Comparisons:
     def first_wins(self) -> Mean:
         """How often the response wins that stands first in its row, over the rows that are decided."""
         decided = (self.data.label != 0.5) & self.different
-        return self._mean(self.prompt[self.unit[decided]], (self.data.label[decided] > 0.5).astype(np.float64))
+        return _share(self.prompt[self.unit[decided]], self.data.label[decided] > 0.5)
 
     def length(self, lengths: Floats) -> LengthReport | None:
         """What the length of the responses says about the winner; None where the items have no text.
@@ -184,6 +185,13 @@ class Comparisons:
     def _place(self, row: int) -> str:
         told = (self.data.metadata or [{}] * len(self.data))[row]
         return f"line {told['line']}" if "line" in told else f"row {row}"
+
+
+def _share(prompt: NDArray[np.int64], successes: NDArray[np.bool_]) -> Mean:
+    """A share with an interval over prompts that stays in [0, 1], however few there are."""
+    clusters = np.unique(prompt, return_inverse=True)[1].reshape(-1)
+    found = estimate(weighted_share(clusters, successes.astype(np.float64)))
+    return Mean(found.value, found.low, found.high, found.method)
 
 
 def filled(cells: dict[tuple[int, int], float], judges: int) -> Floats:
