@@ -100,9 +100,8 @@ class CoTrained(Reward):
         precision = self.measured_precision
         if precision < LEAST_PRECISION:
             warnings.warn(
-                f"the rule's precision is {precision:.3g}, below {LEAST_PRECISION}: {1 - precision:.0%} of the "
-                f"answers that the "
-                "model is told are right are not; use a stricter rule",
+                f"the rule's precision is {precision:.3g}, below {LEAST_PRECISION}: {1 - precision:.0%} of the answers that "
+                "the model is told are right are not; use a stricter rule",
                 stacklevel=3,
             )
 
@@ -114,9 +113,8 @@ class CoTrained(Reward):
             return precision_of(self.rule, rows, gold)
         if self.precision is None:
             raise ValueError(
-                "CoTrained: nobody knows how far the rule can be trusted; give option 'precision' (the share of the "
-                "answers that "
-                "it accepts which are right), or option 'audit' ((answers, gold labels)), on which it is measured"
+                "CoTrained: nobody knows how far the rule can be trusted; give option 'precision' (the share of the answers "
+                "that it accepts which are right), or option 'audit' ((answers, gold labels)), on which it is measured"
             )
         if not 0.0 < self.precision <= 1.0:
             raise ValueError(f"CoTrained: option 'precision' must be in (0, 1], got {self.precision}")
@@ -158,9 +156,8 @@ class CoTrained(Reward):
         }
         if asked and line["valid"] < LEAST_VALID:
             warnings.warn(
-                f"only {len(pairs)} of {asked} questions gave a pair to learn from (less than {LEAST_VALID:.0%}); "
-                f"look at the "
-                "rule's recall and at what the corruptor writes",
+                f"only {len(pairs)} of {asked} questions gave a pair to learn from (less than {LEAST_VALID:.0%}); look at "
+                "the rule's recall and at what the corruptor writes",
                 stacklevel=2,
             )
         self.history.append(line | (self.update(pairs) if pairs else {"skipped": float(self.passes)}))
