@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rewardlab.cli.running import run_and_tell, say_valid
+from rewardlab.cli.running import AsJson, Check, Overrides, Quiet, run_and_tell, say_valid
 
 NAME = "fit"
 EXAMPLES = (
@@ -20,14 +20,14 @@ EXAMPLES = (
 
 def command(
     config: Annotated[Path, typer.Argument(help="The YAML file; rewardlab schema fit describes it.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, with dots between keys.")] = None,
+    overrides: Overrides = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder, instead of the file's.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on from the last checkpoint in the folder, or refuse.")
     ] = True,
-    check: Annotated[bool, typer.Option("--check", help="Only check the configuration.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    check: Check = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fit a reward model; prints how it does on held-out judgements before and after, with intervals.
 

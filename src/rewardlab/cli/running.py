@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import typer
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, with dots between keys.")]
+Check = Annotated[bool, typer.Option("--check", help="Only check the configuration.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
 
 
 class Outcome(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -22,7 +23,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(kw_only=True)
-class Judgements:
+class Judgements(ABC):
     """What all kinds of judgements have: items, whose judgement each row is, what it was about, and what could not be read.
 
     Args:
@@ -45,13 +46,13 @@ class Judgements:
             "metadata": None if self.metadata is None else [self.metadata[row] for row in rows],
         }
 
+    @abstractmethod
     def __len__(self) -> int:
         """How many rows there are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def first_items(self) -> Rows:
         """One item of every row, from which its prompt is known; int64[row]."""
-        raise NotImplementedError
 
     def row_items(self) -> Sequence[Sequence[int]]:
         """All items of every row."""
@@ -60,9 +61,9 @@ class Judgements:
     def _check(self, **columns: Any) -> None:
         check_columns(len(self), annotators=self.annotators, metadata=self.metadata, **columns)
 
+    @abstractmethod
     def select(self, rows: ArrayLike) -> Self:
         """Some rows, by index or mask; the items stay as they are."""
-        raise NotImplementedError
 
     def prompts(self) -> list[str]:
         """What identifies the prompt of every row: rows with equal texts here were asked the same.
@@ -118,9 +119,9 @@ class Judgements:
 
         return report_preferences(self)
 
+    @abstractmethod
     def without_unused_items(self) -> Self:
         """The same rows over only those items that they use."""
-        raise NotImplementedError
 
 
 def indices(rows: ArrayLike) -> Rows:

@@ -53,7 +53,7 @@ class ChatTemplate:
             check_message(message, where=f"message {place} of the prompt")
         key = json.dumps(["opening", messages, list(tools)], default=repr)
         if key not in self._remembered:
-            text = self._render(messages, tools=tools, answer=True)
+            text = self.render(messages, tools=tools, answer=True)
             self._remember(key, self.encode(text))
         return list(self._remembered[key])
 
@@ -71,7 +71,7 @@ class ChatTemplate:
         stand_in = _stand_in(action)
         key = json.dumps(["continuation", stand_in, list(arrived), ended], default=repr)
         if key not in self._remembered:
-            text = self._render([*_ASKED, stand_in, *arrived], answer=True)
+            text = self.render([*_ASKED, stand_in, *arrived], answer=True)
             behind = self._behind_mark(text)
             if self.end_text is not None:
                 _, found, glue = behind.partition(self.end_text)
@@ -84,8 +84,8 @@ class ChatTemplate:
 
     def body(self, action: Message) -> list[int]:
         """The tokens a policy would have sampled to write an assistant message, its end of turn included."""
-        asked = self._render(_ASKED, answer=True)
-        full = self._render([*_ASKED, action], answer=False)
+        asked = self.render(_ASKED, answer=True)
+        full = self.render([*_ASKED, action], answer=False)
         if full.startswith(asked):
             text = full[len(asked) :]
         else:  # the template opens an answer with more (a thought, say) than it shows of a finished one
@@ -114,11 +114,6 @@ class ChatTemplate:
         Raises:
             ValueError: the template refuses these messages.
         """
-        return self._render(messages, answer=answer, tools=tools)
-
-    # ---- how it is found out --------------------------------------------------------------------------------------------
-
-    def _render(self, messages: Sequence[Message], *, answer: bool, tools: Sequence[Mapping[str, Any]] = ()) -> str:
         from jinja2 import TemplateError
 
         try:
@@ -137,9 +132,11 @@ class ChatTemplate:
             ) from error
         return str(text)
 
+    # ---- how it is found out --------------------------------------------------------------------------------------------
+
     def _find_end(self, stop: Sequence[int]) -> int | None:
         """The token that ends an assistant turn: the first behind it that is a known stop, else the first special one."""
-        text = self._render([*_ASKED, {"role": "assistant", "content": _MARK}], answer=False)
+        text = self.render([*_ASKED, {"role": "assistant", "content": _MARK}], answer=False)
         ids = self.encode(self._behind_mark(text))
         known = {token for token in (self.tokenizer.eos_token_id, *stop) if token is not None}
         special = set(self.tokenizer.all_special_ids)

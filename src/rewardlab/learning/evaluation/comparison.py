@@ -20,6 +20,7 @@ from rewardlab.learning.evaluation.sources import data_from, model_from
 from rewardlab.learning.evaluation.statistics import Estimate, holm, paired_difference
 from rewardlab.registry import nearest
 from rewardlab.rewards.base import Reward
+from rewardlab.scoring.summary import number_or_none
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -85,8 +86,8 @@ class Comparison:
                         "difference_low": one["low"],
                         "difference_high": one["high"],
                         "compared_rows": one["rows"],
-                        "p": _or_none(difference.p),
-                        "p_holm": _or_none(difference.adjusted),
+                        "p": number_or_none(difference.p),
+                        "p_holm": number_or_none(difference.adjusted),
                     }
                 rows.append(row)
         return rows
@@ -265,7 +266,3 @@ def _ends(one: Estimate) -> str:
 
 def _plain(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

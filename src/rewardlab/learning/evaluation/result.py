@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rewardlab.functional.calibration import ReliabilityCurve
 from rewardlab.learning.evaluation.statistics import Estimate
+from rewardlab.scoring.summary import number_or_none
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -40,8 +41,8 @@ class Calibration:
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {
-            "expected_calibration_error": _or_none(self.error),
-            "brier": _or_none(self.brier),
+            "expected_calibration_error": number_or_none(self.error),
+            "brier": number_or_none(self.brier),
             "rows": self.rows,
             "curve": {name: column.tolist() for name, column in self.curve._asdict().items()},
         }
@@ -91,9 +92,9 @@ class Agreement:
         return {
             "majority": self.majority.to_dict(),
             "people": {
-                "pairwise": _or_none(self.pairwise),
-                "krippendorff_alpha": _or_none(self.alpha),
-                "fleiss_kappa": _or_none(self.kappa),
+                "pairwise": number_or_none(self.pairwise),
+                "krippendorff_alpha": number_or_none(self.alpha),
+                "fleiss_kappa": number_or_none(self.kappa),
                 "comparisons": self.comparisons,
             },
             "annotators": {
@@ -102,7 +103,7 @@ class Agreement:
                     "reward": one.reward.to_dict(),
                     "others": one.others.to_dict(),
                     "reward_with_others": one.reward_others.to_dict(),
-                    "cohen_kappa": _or_none(one.kappa),
+                    "cohen_kappa": number_or_none(one.kappa),
                 }
                 for name, one in self.annotators.items()
             },
@@ -270,7 +271,3 @@ def _plain(measures: Mapping[str, Estimate]) -> dict[str, Any]:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 160 else line[:157] + "..."
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

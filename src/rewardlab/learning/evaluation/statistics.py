@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewardlab.functional.intervals import share_interval
+from rewardlab.scoring.summary import number_or_none
 
 Floats = NDArray[np.float64]
 
@@ -53,9 +54,9 @@ class Estimate:
     def to_dict(self) -> dict[str, float | int | str | None]:
         """Plain values, with None where a number is not known."""
         return {
-            "value": _or_none(self.value),
-            "low": _or_none(self.low),
-            "high": _or_none(self.high),
+            "value": number_or_none(self.value),
+            "low": number_or_none(self.low),
+            "high": number_or_none(self.high),
             "rows": self.rows,
             "prompts": self.prompts,
             "interval": self.method,
@@ -316,7 +317,3 @@ def numbered(names: Sequence[object]) -> NDArray[np.int64]:
     """Names as numbers from 0 without gaps, equal names alike."""
     known: dict[object, int] = {}
     return np.asarray([known.setdefault(name, len(known)) for name in names], np.int64)
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

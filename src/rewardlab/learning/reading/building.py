@@ -6,6 +6,7 @@ A row is taken whole or set aside whole.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ Cells = Mapping[str, Any]
 _PLAIN = (str, int, float, bool, type(None))
 
 
-class Builder:
+class Builder(ABC):
     """Collects rows of one layout.
 
     Args:
@@ -35,17 +36,17 @@ class Builder:
         self.annotators: list[str | None] = []
         self._columns = layout.columns
 
+    @abstractmethod
     def add(self, row: Cells, line: int, folder: Path | None) -> None:
         """Take one row.
 
         Raises:
             BadRow: it cannot be read; nothing of it was taken.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, problems: Problems) -> Any:
         """All rows as one object."""
-        raise NotImplementedError
 
     # ---- what the kinds share -----------------------------------------------------------------------------------------
 

@@ -19,7 +19,25 @@ Pool = Literal["last", "mean", "sum"]
 Inputs = Literal["observation", "observation_action"]
 
 
-class MLPEncoder(Encoder):
+class StepEncoder(Encoder):
+    """What encoders of arrays share: a prepared trajectory is an array with a row for each step."""
+
+    _options: dict[str, Any]
+
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return dict(self._options)
+
+    def length(self, prepared: Any) -> int:
+        """Steps."""
+        return len(prepared)
+
+    def collate(self, prepared: Sequence[Any]) -> Batch:
+        """`inputs` float32[trajectory, step, ...] and `mask` bool[trajectory, step]."""
+        return pad_steps(prepared)
+
+
+class MLPEncoder(StepEncoder):
     """A multilayer perceptron over the steps of an array trajectory, whose outputs are pooled.
 
     Args:
@@ -69,21 +87,9 @@ class MLPEncoder(Encoder):
                     layers.append(nn.Dropout(dropout))
         self.layers = nn.Sequential(*layers)
 
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return dict(self._options)
-
     def prepare(self, trajectories: Sequence[Trajectory]) -> list[Any]:
         """One float32[step, inputs] array per trajectory."""
         return [step_inputs(one, self.reads, (self.inputs,), index) for index, one in enumerate(trajectories)]
-
-    def length(self, prepared: Any) -> int:
-        """Steps."""
-        return len(prepared)
-
-    def collate(self, prepared: Sequence[Any]) -> Batch:
-        """`inputs` float32[trajectory, step, inputs] and `mask` bool[trajectory, step]."""
-        return pad_steps(prepared)
 
     def forward(self, batch: Batch) -> Encoded:
         """Features of the trajectories, and of every step."""
@@ -91,7 +97,7 @@ class MLPEncoder(Encoder):
         return Encoded(response=pooled(steps, batch["mask"], self.pool), steps=steps, step_mask=batch["mask"])
 
 
-class CNNEncoder(Encoder):
+class CNNEncoder(StepEncoder):
     """Convolutions over the images of a trajectory, one image a step, whose features are pooled.
 
     Args:
@@ -147,21 +153,9 @@ class CNNEncoder(Encoder):
             layers += [nn.Flatten(), nn.Linear(planes * height * width, hidden), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
 
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return dict(self._options)
-
     def prepare(self, trajectories: Sequence[Trajectory]) -> list[Any]:
         """One float32[step, *shape] array per trajectory."""
         return [step_inputs(one, "observation", self.shape, index) for index, one in enumerate(trajectories)]
-
-    def length(self, prepared: Any) -> int:
-        """Steps."""
-        return len(prepared)
-
-    def collate(self, prepared: Sequence[Any]) -> Batch:
-        """`inputs` float32[trajectory, step, *shape] and `mask` bool[trajectory, step]."""
-        return pad_steps(prepared)
 
     def forward(self, batch: Batch) -> Encoded:
         """Features of the trajectories, and of every step."""
@@ -176,7 +170,7 @@ class CNNEncoder(Encoder):
         return Encoded(response=pooled(steps, mask, self.pool), steps=steps, step_mask=mask)
 
 
-class SequenceEncoder(Encoder):
+class SequenceEncoder(StepEncoder):
     """A recurrent network or a small transformer over the steps of an array trajectory.
 
     Features of a step depend on the steps up to it and on none behind, so values of steps can be read while a trajectory is
@@ -241,21 +235,9 @@ class SequenceEncoder(Encoder):
                 )
                 self.core = nn.TransformerEncoder(block, layers, nn.LayerNorm(hidden), enable_nested_tensor=False)
 
-    def options(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return dict(self._options)
-
     def prepare(self, trajectories: Sequence[Trajectory]) -> list[Any]:
         """One float32[step, inputs] array per trajectory."""
         return [step_inputs(one, self.reads, (self.inputs,), index) for index, one in enumerate(trajectories)]
-
-    def length(self, prepared: Any) -> int:
-        """Steps."""
-        return len(prepared)
-
-    def collate(self, prepared: Sequence[Any]) -> Batch:
-        """`inputs` float32[trajectory, step, inputs] and `mask` bool[trajectory, step]."""
-        return pad_steps(prepared)
 
     def forward(self, batch: Batch) -> Encoded:
         """Features of the trajectories, and of every step."""
