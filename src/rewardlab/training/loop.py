@@ -342,6 +342,9 @@ class Trainer:
         self.processes = Processes(getattr(self.objective, "accelerator", None))
         if isinstance(getattr(self.policy, "model", None), torch.nn.Module):
             self.processes.place(self.policy.model)
+        for seat in (self.reward, self.curriculum, self.credit):
+            if hasattr(seat, "bind"):
+                seat.bind(self.policy)
         self.fingerprint = fingerprint(self)
 
     def _set_temperature(self) -> None:

@@ -19,6 +19,7 @@ The keys of a line in metrics.jsonl, besides `step` and `progress`; a number tha
     groups/zero_variance                share of these whose scored values are all equal
     groups/single                       share of these with a single scored member
     advantage/abs_mean                  over included trajectories
+    credit/NAME                         what else the credit rule measured
     trajectory/tokens, /turns           means over trajectories; tokens are those that the policy wrote
     trajectory/truncated                share of trajectories that a limit ended
     update/KEY                          what the objective measured: loss, kl, clip_fraction, grad_norm, learning_rate, ...
@@ -44,6 +45,7 @@ from rewardlab.training.credit.base import Advantages
 from rewardlab.types import Scores, Status, Trajectory
 
 LOGS = ("metrics.jsonl", "evaluations.jsonl", "warm_start.jsonl")
+_GROUP_COUNTS = ("groups", "zero_variance_groups", "single_member_groups")
 
 
 class Clock:

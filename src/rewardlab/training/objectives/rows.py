@@ -26,6 +26,8 @@ class Row:
         advantage: float32[token]; 0 on tokens that the policy did not write.
         old: float32[token], log-probabilities that ratios are taken to.
         reference: float32[token], log-probabilities under the reference, or None.
+        target: float32[token], what a value head should say before the token; NaN where it is not asked. None without one.
+        baseline: float32[token], what it said before the update; NaN where it was not asked. None where not known.
     """
 
     index: int
@@ -33,6 +35,8 @@ class Row:
     advantage: NDArray[np.float32]
     old: NDArray[np.float32]
     reference: NDArray[np.float32] | None = None
+    target: NDArray[np.float32] | None = None
+    baseline: NDArray[np.float32] | None = None
 
     @property
     def written(self) -> NDArray[np.bool_]:
@@ -101,8 +105,17 @@ def make_rows(trajectories: Sequence[Trajectory], advantages: Advantages) -> lis
                 "first token no probability; put a start token or a prompt before it"
             )
         advantage = np.zeros(len(tokens), dtype=np.float32)
-        advantage[written] = values[tokens.step[written]]
-        rows.append(Row(index=index, tokens=tokens, advantage=advantage, old=tokens.logprobs))
+        if advantages.tokens is None:
+            advantage[written] = values[tokens.step[written]]
+        else:
+            advantage[written] = _per_token(index, advantages.tokens[index], written, "token advantages")
+        columns = {
+            name: None
+            if column is None
+            else _value_column(index, tokens, column[index], advantages.tokens is not None, name)
+            for name, column in (("target", advantages.targets), ("baseline", advantages.baselines))
+        }
+        rows.append(Row(index=index, tokens=tokens, advantage=advantage, old=tokens.logprobs, **columns))
     return rows
 
 
@@ -139,6 +152,29 @@ def unpad(padded: Tensor, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
     """The inverse of `pad`."""
     table = padded.detach().cpu().numpy()
     return [table[index, : len(row.tokens)].copy() for index, row in enumerate(rows)]
+
+
+def _per_token(index: int, given: NDArray[np.float64], written: NDArray[np.bool_], what: str) -> NDArray[np.float64]:
+    if given.size != written.sum():
+        raise ValueError(f"trajectory {index} has {int(written.sum())} written tokens but {given.size} {what}")
+    return given
+
+
+def _value_column(
+    index: int, tokens: Tokens, given: NDArray[np.float64], per_token: bool, what: str
+) -> NDArray[np.float32]:
+    """What a value head says, or should say, at the tokens before which it is asked: all written, or each action's first."""
+    column = np.full(len(tokens), np.nan, dtype=np.float32)
+    written = np.flatnonzero(tokens.step >= 0)
+    if per_token:
+        column[written] = _per_token(index, given, tokens.step >= 0, f"value {what}s")
+        return column
+    steps = tokens.step[written]
+    first = np.flatnonzero(np.diff(steps, prepend=-1))
+    if given.size <= int(steps[-1]):
+        raise ValueError(f"trajectory {index} writes action {int(steps[-1])}, but has only {given.size} value {what}s")
+    column[written[first]] = given[steps[first]]
+    return column
 
 
 def _packing(rows: Sequence[Row], device: torch.device, sizes: Sequence[int]) -> Packing:
