@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rewardlab.training.hacking import HackingMonitor
     from rewardlab.training.loop import StepReport, Trainer, Training, TrainingStopped, train
     from rewardlab.training.metrics import RunFolder
+    from rewardlab.training.replay import FailureReplay
     from rewardlab.training.warm_start import WarmStart
 
 __getattr__, __dir__, _ = lazy_names(
@@ -32,6 +33,7 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.training.hacking": ["HackingMonitor"],
         "rewardlab.training.loop": ["StepReport", "Trainer", "Training", "TrainingStopped", "train"],
         "rewardlab.training.metrics": ["RunFolder"],
+        "rewardlab.training.replay": ["FailureReplay"],
         "rewardlab.training.warm_start": ["WarmStart"],
     },
     rooms=["credit", "curricula", "objectives"],
@@ -44,6 +46,7 @@ __all__ = [
     "TRACKERS",
     "Checkpoints",
     "Evaluation",
+    "FailureReplay",
     "Fixed",
     "HackingMonitor",
     "RunFolder",

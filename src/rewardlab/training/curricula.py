@@ -16,7 +16,11 @@ from rewardlab.types import Scores, Task, Trajectory
 
 CURRICULA = Registry(
     "curriculum",
-    {"fixed": "rewardlab.training.curricula:Fixed", "shuffled": "rewardlab.training.curricula:Shuffled"},
+    {
+        "fixed": "rewardlab.training.curricula:Fixed",
+        "shuffled": "rewardlab.training.curricula:Shuffled",
+        "failure_replay": "rewardlab.training.replay:FailureReplay",
+    },
     group="rewardlab.curricula",
 )
 
