@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ENVIRONMENTS = Registry(
     "environment",
     {
+        "shop": "rewardlab.environments.shop:Shop",
         "tool_desk": "rewardlab.environments.tool_desk:ToolDesk",
         "single_turn": "rewardlab.environments.single_turn:SingleTurn",
     },
@@ -36,7 +37,7 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.environments.tool_environment": ["ToolEnvironment"],
         "rewardlab.environments.tools": ["ToolError", "ToolResult", "Toolbox", "tool", "tool_schema"],
     },
-    rooms=["tool_desk"],
+    rooms=["shop", "tool_desk"],
 )
 
 __all__ = [

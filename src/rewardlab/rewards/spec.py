@@ -62,6 +62,7 @@ REWARDS = Registry(
         "cosine_length": "rewardlab.rewards.verifiers.length:CosineLength",
         "response_length": "rewardlab.learning.evaluation.baselines:ResponseLength",
         "co_trained": "rewardlab.learning.co_training:CoTrained",
+        "shop_score": "rewardlab.environments.shop.reward:ShopScore",
         "tool_desk_success": "rewardlab.environments.tool_desk.reward:ToolDeskSuccess",
     },
     group="rewardlab.rewards",
