@@ -36,6 +36,7 @@ def tables() -> dict[str, str]:
     """Every table of the page, by the name in its mark."""
     from rewardlab.config import encoders, policies
     from rewardlab.config.fit import FitConfig
+    from rewardlab.environments import EnvironmentPool
     from rewardlab.policies.engines.base import Sampling
     from rewardlab.policies.rollout import Limits
     from rewardlab.training import CREDITS, OBJECTIVES
@@ -45,6 +46,7 @@ def tables() -> dict[str, str]:
         "keys": section_table(),
         "sampling": options_table(Sampling, "sampling."),
         "limits": options_table(Limits, "limits."),
+        "stepping": options_table(EnvironmentPool, "stepping.", ("factory",)),
         "grpo": options_table(OBJECTIVES.resolve("grpo"), "training.objective.", ("accelerator", "seed")),
         "credit": options_table(CREDITS.resolve("group"), "training.credit."),
     }

@@ -141,6 +141,10 @@ class TrainConfig(Config):
     training: Training = Field(default_factory=Training)  # type: ignore[arg-type]
     sampling: dict[str, Any] = Field(default_factory=dict, description="How tokens are drawn while training.")
     limits: dict[str, Any] = Field(default_factory=dict, description="Most turns, tokens and seconds of an attempt.")
+    stepping: dict[str, Any] | None = Field(
+        None,
+        description="How environments are stepped: worker processes, overlap with the policy; a thread when not given.",
+    )
     evaluation: Evaluation = Field(default_factory=Evaluation)  # type: ignore[arg-type]
     keep: Output = Field(default_factory=Output)  # type: ignore[arg-type]
 
@@ -152,7 +156,7 @@ class TrainConfig(Config):
         """
         from rewardlab.config.names import POLICIES
         from rewardlab.config.options import check_options
-        from rewardlab.environments import ENVIRONMENTS
+        from rewardlab.environments import ENVIRONMENTS, EnvironmentPool
         from rewardlab.policies.engines.base import Sampling
         from rewardlab.policies.rollout import Limits
         from rewardlab.training import CREDITS, CURRICULA, OBJECTIVES
@@ -181,6 +185,8 @@ class TrainConfig(Config):
                 ("sampling", "temperature"),
             )
         _built(Limits, self.limits, "limits")
+        if self.stepping is not None:
+            check_options(EnvironmentPool, self.stepping, kind="stepping", path=("stepping",), leave_out=("factory",))
         self._check_groups()
         self._check_files()
         self._check_demonstrations()

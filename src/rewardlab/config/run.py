@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from rewardlab.config.model import Spec, TrainConfig
 from rewardlab.config.names import POLICIES
 from rewardlab.config.options import build, check_options
-from rewardlab.environments import ENVIRONMENTS
+from rewardlab.environments import ENVIRONMENTS, EnvironmentPool
 from rewardlab.registry import SpecError
 from rewardlab.types import Message, Task, Trajectory
 
 if TYPE_CHECKING:
+    from rewardlab.environments.base import Environment
     from rewardlab.policies.rollout import Limits
     from rewardlab.training.evaluation import Evaluation
 
@@ -92,6 +93,17 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
     Raises:
         SpecError: the configuration does not fit together (a world without tasks and no file of them, say).
     """
+    environment = environment_factory(config.environment)
+    if config.stepping is None:
+        return _run(config, environment, resume, progress_bar)
+    options = check_options(
+        EnvironmentPool, config.stepping, kind="stepping", path=("stepping",), leave_out=("factory",)
+    )
+    with EnvironmentPool(environment, **options) as pool:
+        return _run(config, pool, resume, progress_bar)
+
+
+def _run(config: TrainConfig, environment: Callable[[], Environment], resume: bool, progress_bar: bool) -> RunOutcome:
     from rewardlab.policies.engines.base import Sampling
     from rewardlab.policies.language_model import LanguageModelPolicy
     from rewardlab.policies.rollout import Limits
@@ -104,7 +116,6 @@ def run(config: TrainConfig, *, resume: bool = True, progress_bar: bool = True) 
 
     _prepare(config.threads, progress_bar)
     output = Path(config.output)
-    environment = environment_factory(config.environment)
     try:
         world = environment()
     except (TypeError, ValueError) as error:

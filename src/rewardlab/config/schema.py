@@ -37,7 +37,7 @@ def reward_schema() -> dict[str, Any]:
 
 def train_schema() -> dict[str, Any]:
     """JSON Schema of a training configuration."""
-    from rewardlab.environments import ENVIRONMENTS
+    from rewardlab.environments import ENVIRONMENTS, EnvironmentPool
     from rewardlab.policies.engines.base import Sampling
     from rewardlab.policies.rollout import Limits
     from rewardlab.training import CREDITS, CURRICULA, OBJECTIVES
@@ -61,6 +61,7 @@ def train_schema() -> dict[str, Any]:
     definitions["Evaluation"]["properties"]["reward"] = {"$ref": "#/$defs/reward"}
     properties["sampling"] = options_schema(Sampling)
     properties["limits"] = options_schema(Limits)
+    properties["stepping"] = options_schema(EnvironmentPool, ("factory",))
     return {"$schema": _DIALECT, **schema, "title": "rewardlab training"}
 
 

@@ -14,6 +14,7 @@ from rewardlab.registry import Registry
 
 if TYPE_CHECKING:
     from rewardlab.environments.base import Environment, Split, Step, TaskSource, play
+    from rewardlab.environments.batched import EnvironmentPool
     from rewardlab.environments.single_turn import SingleTurn
     from rewardlab.environments.tool_environment import ToolEnvironment
     from rewardlab.environments.tools import Toolbox, ToolError, ToolResult, tool, tool_schema
@@ -33,6 +34,7 @@ __getattr__, __dir__, _ = lazy_names(
     __name__,
     {
         "rewardlab.environments.base": ["Environment", "Split", "Step", "TaskSource", "play"],
+        "rewardlab.environments.batched": ["EnvironmentPool"],
         "rewardlab.environments.single_turn": ["SingleTurn"],
         "rewardlab.environments.tool_environment": ["ToolEnvironment"],
         "rewardlab.environments.tools": ["ToolError", "ToolResult", "Toolbox", "tool", "tool_schema"],
@@ -43,6 +45,7 @@ __getattr__, __dir__, _ = lazy_names(
 __all__ = [
     "ENVIRONMENTS",
     "Environment",
+    "EnvironmentPool",
     "SingleTurn",
     "Split",
     "Step",
