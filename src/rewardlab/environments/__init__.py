@@ -23,7 +23,9 @@ ENVIRONMENTS = Registry(
     "environment",
     {
         "shop": "rewardlab.environments.shop:Shop",
+        "repair_shop": "rewardlab.environments.repair_shop:RepairShop",
         "tool_desk": "rewardlab.environments.tool_desk:ToolDesk",
+        "model_bench": "rewardlab.environments.model_bench:ModelBench",
         "single_turn": "rewardlab.environments.single_turn:SingleTurn",
     },
     group="rewardlab.environments",
@@ -39,7 +41,7 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.environments.tool_environment": ["ToolEnvironment"],
         "rewardlab.environments.tools": ["ToolError", "ToolResult", "Toolbox", "tool", "tool_schema"],
     },
-    rooms=["shop", "tool_desk"],
+    rooms=["model_bench", "repair_shop", "shop", "tool_desk"],
 )
 
 __all__ = [

@@ -54,6 +54,8 @@ REWARDS = Registry(
         "f1_match": "rewardlab.rewards.verifiers.exact:F1Match",
         "instructions": "rewardlab.rewards.verifiers.instructions:Instructions",
         "repetition": "rewardlab.rewards.verifiers.repetition:Repetition",
+        "itinerary_feasible": "rewardlab.rewards.verifiers.itinerary.feasible:ItineraryFeasible",
+        "itinerary_grounded": "rewardlab.rewards.verifiers.itinerary.grounded:Grounded",
         "reward_model": "rewardlab.rewards.models.model:RewardModel",
         "embedding_similarity": "rewardlab.rewards.models.similarity:EmbeddingReward",
         "preference_against": "rewardlab.rewards.models.against:PreferenceAgainst",
@@ -63,7 +65,9 @@ REWARDS = Registry(
         "response_length": "rewardlab.learning.evaluation.baselines:ResponseLength",
         "co_trained": "rewardlab.learning.co_training:CoTrained",
         "shop_score": "rewardlab.environments.shop.reward:ShopScore",
+        "model_bench_score": "rewardlab.environments.model_bench.reward:ModelBenchScore",
         "tool_desk_success": "rewardlab.environments.tool_desk.reward:ToolDeskSuccess",
+        "repair_shop_passed": "rewardlab.environments.repair_shop.reward:RepairShopPassed",
     },
     group="rewardlab.rewards",
 )
