@@ -12,8 +12,12 @@ from rewardlab.registry import Registry
 from rewardlab.training.credit.base import Advantages, Credit
 
 if TYPE_CHECKING:
+    from rewardlab.training.credit.anchors import AnchorStates
     from rewardlab.training.credit.baselines import Batch, Group, LeaveOneOut
     from rewardlab.training.credit.extremes import Extremes
+    from rewardlab.training.credit.mixtures import EpisodePlusStep
+    from rewardlab.training.credit.potentials import PotentialBased
+    from rewardlab.training.credit.returns import Redistributed, ReturnToGo, TurnRewards
     from rewardlab.training.credit.selection import Best
 
 CREDITS = Registry(
@@ -24,6 +28,12 @@ CREDITS = Registry(
         "batch": "rewardlab.training.credit.baselines:Batch",
         "best": "rewardlab.training.credit.selection:Best",
         "extremes": "rewardlab.training.credit.extremes:Extremes",
+        "return_to_go": "rewardlab.training.credit.returns:ReturnToGo",
+        "turn_rewards": "rewardlab.training.credit.returns:TurnRewards",
+        "redistributed": "rewardlab.training.credit.returns:Redistributed",
+        "potential_based": "rewardlab.training.credit.potentials:PotentialBased",
+        "anchor_states": "rewardlab.training.credit.anchors:AnchorStates",
+        "episode_plus_step": "rewardlab.training.credit.mixtures:EpisodePlusStep",
     },
     group="rewardlab.credits",
 )
@@ -31,10 +41,29 @@ CREDITS = Registry(
 __getattr__, __dir__, _ = lazy_names(
     __name__,
     {
+        "rewardlab.training.credit.anchors": ["AnchorStates"],
         "rewardlab.training.credit.baselines": ["Batch", "Group", "LeaveOneOut"],
         "rewardlab.training.credit.extremes": ["Extremes"],
+        "rewardlab.training.credit.mixtures": ["EpisodePlusStep"],
+        "rewardlab.training.credit.potentials": ["PotentialBased"],
+        "rewardlab.training.credit.returns": ["Redistributed", "ReturnToGo", "TurnRewards"],
         "rewardlab.training.credit.selection": ["Best"],
     },
 )
 
-__all__ = ["CREDITS", "Advantages", "Batch", "Best", "Credit", "Extremes", "Group", "LeaveOneOut"]
+__all__ = [
+    "CREDITS",
+    "Advantages",
+    "AnchorStates",
+    "Batch",
+    "Best",
+    "Credit",
+    "EpisodePlusStep",
+    "Extremes",
+    "Group",
+    "LeaveOneOut",
+    "PotentialBased",
+    "Redistributed",
+    "ReturnToGo",
+    "TurnRewards",
+]
