@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         ],
         "rewardlab.rewards.verifiers.format": ["Format"],
         "rewardlab.rewards.verifiers.instructions": ["Instructions"],
+        "rewardlab.rewards.verifiers.itinerary": ["Grounded", "Itinerary", "ItineraryFeasible"],
         "rewardlab.rewards.verifiers.json_schema": ["JSONMatch", "MatchesSchema", "ParsesAsJSON"],
         "rewardlab.rewards.verifiers.length": ["CosineLength", "LengthPenalty"],
         "rewardlab.rewards.verifiers.math": ["MathAnswer", "answers_equal", "extract_answer"],
