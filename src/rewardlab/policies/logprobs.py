@@ -8,13 +8,14 @@ gradient checkpointing); the log-softmax is taken in float32 as `logit - logsume
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rewardlab.policies.packing import Packing, segment_mask
+from rewardlab.policies.shared_attention import shared_attention
 
 
 def token_logprobs(
@@ -84,7 +85,8 @@ def _statistics(
         lines, places = packing.line[rows, columns], packing.place[rows, columns]
         mask = segment_mask(packing.segment, model)
         inputs = {"input_ids": packing.ids, "position_ids": packing.positions, "attention_mask": mask}
-    with _only_positions(model, lines, places) as hooked:
+    pieces = nullcontext() if packing is None else shared_attention(model, packing.segment)
+    with _only_positions(model, lines, places) as hooked, pieces:
         logits = model(**inputs, use_cache=False).logits
     if not hooked:
         logits = logits[lines, places]
@@ -121,8 +123,8 @@ def _check(ids: Tensor, attention_mask: Tensor | None, positions_mask: Tensor | 
 def _only_positions(model: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[list[bool]]:
     """Let the output layer see only hidden[rows, columns]; the yielded list is not empty once that has happened."""
     hooked: list[bool] = []
-    output_layer = _output_layer(model)
-    if output_layer is None:
+    found = output_layer(model)
+    if found is None:
         yield hooked
         return
 
@@ -130,14 +132,15 @@ def _only_positions(model: nn.Module, rows: Tensor, columns: Tensor) -> Iterator
         hooked.append(True)
         return (arguments[0][rows, columns], *arguments[1:])
 
-    handle = output_layer.register_forward_pre_hook(pick)
+    handle = found.register_forward_pre_hook(pick)
     try:
         yield hooked
     finally:
         handle.remove()
 
 
-def _output_layer(model: nn.Module) -> nn.Module | None:
+def output_layer(model: nn.Module) -> nn.Module | None:
+    """The layer that turns hidden states into logits; None where the model does not show it."""
     inner: Any = model
     while isinstance(getattr(inner, "module", None), nn.Module):  # DistributedDataParallel and its like
         inner = inner.module

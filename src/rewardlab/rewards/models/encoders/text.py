@@ -18,6 +18,7 @@ from torch import Tensor
 
 from rewardlab.policies.lora import LoraSettings, add_lora, lora_settings
 from rewardlab.policies.packing import attention_window, segment_mask
+from rewardlab.policies.shared_attention import shared_attention
 from rewardlab.rewards.models.base import Batch, Encoded
 from rewardlab.rewards.models.encoders import backbones, packing
 from rewardlab.rewards.models.encoders.pretrained import PretrainedEncoder
@@ -302,7 +303,11 @@ class TextEncoder(PretrainedEncoder):
             inputs["token_type_ids"] = batch["type"]
         if self.is_causal:
             inputs["use_cache"] = False
-        told = self.backbone(**inputs, return_dict=True)
+        if "segment" in batch:
+            with shared_attention(self.backbone, batch["segment"]):
+                told = self.backbone(**inputs, return_dict=True)
+        else:
+            told = self.backbone(**inputs, return_dict=True)
         found: Tensor = told.logits if self.pool == "classifier" else told.last_hidden_state
         return found
 
