@@ -16,6 +16,7 @@ from rewardlab.learning.hedge import adapt, pair_outputs, reweight
 from rewardlab.learning.losses import Loss
 from rewardlab.learning.mixture import MixtureLikelihood, PerHeadLikelihood, head_report
 from rewardlab.recipes.micro.world import World
+from rewardlab.recipes.ridge_logistic import ridge_logistic
 from rewardlab.rewards.models.base import Context
 from rewardlab.rewards.models.heads.mixture import MixtureHead
 from rewardlab.rewards.models.model import RewardModel
@@ -109,7 +110,7 @@ class Arms:
             held_out = {
                 ridge: sum(
                     _loss(
-                        _logistic(margin[fold != part], label[fold != part], ridge),
+                        ridge_logistic(margin[fold != part], label[fold != part], ridge),
                         margin[fold == part],
                         label[fold == part],
                     )
@@ -117,7 +118,7 @@ class Arms:
                 )
                 for ridge in (0.01, 0.1, 1.0, 10.0)
             }
-            weights = _logistic(margin, label, min(held_out, key=lambda ridge: held_out[ridge]))
+            weights = ridge_logistic(margin, label, min(held_out, key=lambda ridge: held_out[ridge]))
             asked = [row for row, who in enumerate(tests.annotators or []) if who == name]
             margin, label = _margins(tests.select(asked))
             found.append(float(((margin @ weights > 0) == (label > 0.5)).mean()))
@@ -166,17 +167,6 @@ class Arms:
 def _margins(pairs: PreferenceData) -> tuple[np.ndarray, np.ndarray]:
     vectors = np.stack([np.asarray(one.actions[0], np.float64) for one in pairs.items])
     return vectors[pairs.first] - vectors[pairs.second], pairs.label
-
-
-def _logistic(margin: np.ndarray, label: np.ndarray, ridge: float) -> np.ndarray:
-    """Weights of a ridge-penalised logistic regression, by Newton's method."""
-    weights = np.zeros(margin.shape[1])
-    for _ in range(30):
-        chance = 1 / (1 + np.exp(-np.clip(margin @ weights, -30, 30)))
-        slope = margin.T @ (chance - label) + ridge * weights
-        curve = (margin * (chance * (1 - chance))[:, None]).T @ margin + ridge * np.eye(len(weights))
-        weights = weights - np.linalg.solve(curve, slope)
-    return weights
 
 
 def _loss(weights: np.ndarray, margin: np.ndarray, label: np.ndarray) -> float:

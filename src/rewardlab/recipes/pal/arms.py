@@ -16,6 +16,7 @@ from rewardlab.learning.fitting import fit
 from rewardlab.learning.users import ideal_head, user_accuracy, user_names
 from rewardlab.recipes.pal.model import PAL
 from rewardlab.recipes.pal.world import World
+from rewardlab.recipes.ridge_logistic import ridge_logistic
 from rewardlab.rewards.models.model import RewardModel
 
 Accuracies = NDArray[np.float64]
@@ -89,7 +90,7 @@ class Arms:
         found = []
         for name in user_names(support):
             (margin, label), (asked, truth) = (_margins(data, name) for data in (support, tests))
-            weights = _logistic(margin, label, self.ridge)
+            weights = ridge_logistic(margin, label, self.ridge)
             found.append(float(((asked @ weights > 0) == (truth > 0.5)).mean()))
         return np.asarray(found)
 
@@ -166,14 +167,3 @@ def _margins(data: PreferenceData, name: str) -> tuple[Accuracies, Accuracies]:
         for side in (data.first, data.second)
     )
     return first - second, data.label[rows]
-
-
-def _logistic(margin: Accuracies, label: Accuracies, ridge: float) -> Accuracies:
-    """Weights of a ridge-penalised logistic regression, by Newton's method."""
-    weights = np.zeros(margin.shape[1])
-    for _ in range(20):
-        chance = 1.0 / (1.0 + np.exp(-np.clip(margin @ weights, -30, 30)))
-        slope = margin.T @ (chance - label) + ridge * weights
-        bend = (margin * (chance * (1.0 - chance))[:, None]).T @ margin + ridge * np.eye(len(weights))
-        weights = weights - np.linalg.solve(bend, slope)
-    return weights
