@@ -6,7 +6,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from rewardlab.recipes.micro import RECIPE, Arms, World  # noqa: E402
-from rewardlab.recipes.micro.arms import _logistic  # noqa: E402
 from rewardlab.recipes.micro.proof import proof  # noqa: E402
 
 
@@ -41,15 +40,6 @@ def test_the_population_is_what_it_says() -> None:
     again = World(seed=100, train=500, test=20)
     np.testing.assert_array_equal(again.pairs.label, world.pairs.label)
     assert not np.array_equal(World(seed=101, train=500).pairs.label, world.pairs.label)
-
-
-def test_the_control_is_the_maximum_of_its_penalised_likelihood() -> None:
-    draw = np.random.default_rng(0)
-    margin, ridge = draw.normal(size=(40, 3)), 0.5
-    label = (margin @ [1.0, -2.0, 0.0] + draw.normal(size=40) > 0).astype(float)
-    weights = _logistic(margin, label, ridge)
-    slope = margin.T @ (1 / (1 + np.exp(-margin @ weights)) - label) + ridge * weights
-    np.testing.assert_allclose(slope, 0.0, atol=1e-8)
 
 
 def test_a_single_attribute_needs_one_head() -> None:
