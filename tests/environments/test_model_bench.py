@@ -23,7 +23,6 @@ from rewardlab.environments.model_bench import (
     ModelBenchScore,
     PipelineError,
     Problem,
-    action_seconds,
     fit_pipeline,
     percentile,
     problem_of,
@@ -33,6 +32,7 @@ from rewardlab.environments.model_bench import (
 from rewardlab.environments.model_bench.clock import Ledger
 from rewardlab.environments.model_bench.data import rows_of
 from rewardlab.environments.model_bench.metrics import measure
+from rewardlab.environments.timing import action_seconds
 from rewardlab.types import Message, Task, Trajectory
 
 

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from rewardlab.environments.base import play
-from rewardlab.environments.model_bench import ModelBench, ModelBenchScore, action_seconds, problem_of
+from rewardlab.environments.model_bench import ModelBench, ModelBenchScore, problem_of
 from rewardlab.environments.model_bench.data import rows_of
 from rewardlab.environments.model_bench.programs import _files, run_program
+from rewardlab.environments.timing import action_seconds
 from rewardlab.types import Message, Trajectory
 
 FORGER = """

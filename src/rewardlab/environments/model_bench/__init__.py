@@ -12,7 +12,7 @@ from rewardlab.environments.model_bench.data import DATA_SETS, Problem
 from rewardlab.environments.model_bench.environment import ModelBench
 from rewardlab.environments.model_bench.metrics import METRICS, percentile, scaled
 from rewardlab.environments.model_bench.pipelines import STAGES, Pipeline, fit_pipeline, read_pipeline
-from rewardlab.environments.model_bench.posing import action_seconds, problem_of
+from rewardlab.environments.model_bench.posing import problem_of
 from rewardlab.environments.model_bench.reward import ModelBenchScore
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "Pipeline",
     "PipelineError",
     "Problem",
-    "action_seconds",
     "fit_pipeline",
     "percentile",
     "problem_of",

@@ -24,8 +24,9 @@ from rewardlab.environments.model_bench.pipelines import (
     read_pipeline,
     remembered_fit,
 )
-from rewardlab.environments.model_bench.posing import Actions, action_seconds, problem_of, prompt
+from rewardlab.environments.model_bench.posing import Actions, problem_of, prompt
 from rewardlab.environments.model_bench.programs import SUBMISSION, run_program
+from rewardlab.environments.timing import action_seconds
 from rewardlab.environments.tool_environment import ToolEnvironment
 from rewardlab.environments.tools import Toolbox, ToolError, tool
 from rewardlab.registry import nearest

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rewardlab.environments.model_bench.catalogue import MODELS, PREPARATIONS
 from rewardlab.environments.model_bench.data import DATA_SETS, Problem
 from rewardlab.environments.model_bench.metrics import METRICS
 from rewardlab.environments.model_bench.programs import SUBMISSION
-from rewardlab.types import Message, Task, Trajectory
+from rewardlab.types import Message, Task
 
 Actions = Literal["pipelines", "programs", "both"]
 
@@ -29,14 +26,6 @@ def problem_of(task: Task) -> Problem:
     if given["data_set"] not in DATA_SETS or given["metric"] not in METRICS:
         raise ValueError(f"task {task.id!r} is not one of the model bench; make tasks with ModelBench().tasks(...)")
     return Problem(**given)
-
-
-def action_seconds(trajectory: Trajectory) -> NDArray[np.float64] | None:
-    """float64[action]: what the environment itself reports of the time of each action, or `trajectory.seconds`, or None."""
-    told = trajectory.info.get("seconds")
-    if isinstance(told, list) and len(told) == len(trajectory):
-        return np.asarray(told, dtype=np.float64)
-    return trajectory.seconds
 
 
 def prompt(problem: Problem, actions: Actions, terse: bool) -> list[Message]:
