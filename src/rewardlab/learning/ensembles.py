@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rewardlab.learning.data import as_trajectory
-from rewardlab.learning.fit_weights import Weights
+from rewardlab.learning.fit_weights import Weights, limit_norm
 from rewardlab.learning.fitting import Fit, fit_defaults
 from rewardlab.learning.inputs import is_frozen
 from rewardlab.learning.losses import Loss
 from rewardlab.learning.rows import PairRows, StepRows
 from rewardlab.learning.tables import Data
+from rewardlab.policies.sharding import total_norm
 from rewardlab.rewards.models.base import Head, Outputs
 from rewardlab.rewards.models.encoders.ensemble import EnsembleEncoder
 from rewardlab.rewards.models.heads.ensemble import EnsembleHead
@@ -159,10 +160,7 @@ class MemberWeights(Weights):
 
     def gradient_norm(self, limit: float | None) -> Tensor:
         """Limit the gradients of every member, and return the largest of their norms."""
-        for weight in self.parameters.values():
-            if weight.grad is None:  # no row of this process reached it
-                weight.grad = torch.zeros_like(weight)
-        self.processes.add_up_gradients(list(self.parameters.values()))
+        self.summed_gradients()
         gradients = {name: weight.grad for name, weight in self.parameters.items() if weight.grad is not None}
         own = [gradient for name, gradient in gradients.items() if ".stacked." in name]
         common = [gradient for name, gradient in gradients.items() if ".stacked." not in name]
@@ -174,10 +172,9 @@ class MemberWeights(Weights):
             for gradient in own:
                 gradient.mul_(factors.view(-1, *[1] * (gradient.dim() - 1)))
         if common:
-            norm = torch.nn.utils.get_total_norm(common)
+            norm = total_norm(common) if self.processes.shards else torch.nn.utils.get_total_norm(common)
             largest = torch.maximum(largest, norm)
-            if limit is not None:
-                torch._foreach_mul_(common, (limit / (norm + 1e-6)).clamp(max=1.0))
+            limit_norm(common, norm, limit)
         return largest
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from rewardlab.learning.inputs import is_frozen
+from rewardlab.policies.sharding import cut, gathered, is_sharded, own, shared_out, together, total_norm
 from rewardlab.rewards.models.network import Network
+from rewardlab.training.checkpoint import module_state
 from rewardlab.training.objectives.learner import Learner
 from rewardlab.training.processes import Processes
 
@@ -40,7 +42,7 @@ def who_fits() -> Processes:
     """The processes that fit together: those of `accelerate launch` or `torchrun`, or this one alone."""
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1 or any(name.startswith("ACCELERATE_") for name in os.environ)
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return Processes() if launched or together else Alone()
+    return Processes(may_shard=True) if launched or together else Alone()
 
 
 class Weights(Learner):
@@ -77,11 +79,12 @@ class Weights(Learner):
                 raise ValueError(
                     f"rates names {beginning!r}, but no trained weight begins so; names are such as {trained[0]!r}"
                 )
-        names = sorted(trained, key=lambda name: factors[name])  # neighbours in one group; sorting keeps their order
+        names = sorted(trained, key=lambda name: (factors[name], is_sharded(self.parameters[name])))  # by group
         self.parameters = {name: self.parameters[name] for name in names}
+        kinds = {name: (factors[name], is_sharded(self.parameters[name])) for name in names}  # not in one call of AdamW
         groups = [
-            {"params": [self.parameters[name] for name in names if factors[name] == factor], "factor": factor}
-            for factor in sorted(set(factors.values()))
+            {"params": [self.parameters[name] for name in names if kinds[name] == kind], "factor": kind[0]}
+            for kind in sorted(set(kinds.values()))
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.999), weight_decay=weight_decay, fused=True)
 
@@ -92,6 +95,45 @@ class Weights(Learner):
         self.optimizer.step()
         self.drop_gradients()
 
+    def gradient_norm(self, limit: float | None) -> Tensor:
+        """Add the gradients of all processes up, limit their norm, and return what it was before."""
+        if not self.processes.shards:
+            return super().gradient_norm(limit)
+        gradients = self.summed_gradients()
+        norm = total_norm(gradients)
+        limit_norm(gradients, norm, limit)
+        return norm
+
+    def summed_gradients(self) -> list[Tensor]:
+        """The gradients, added up over all processes."""
+        for weight in self.parameters.values():
+            if weight.grad is None:  # no row of this process reached it
+                weight.grad = torch.zeros_like(weight)
+        self.processes.add_up_gradients(list(self.parameters.values()))
+        return [weight.grad for weight in self.parameters.values() if weight.grad is not None]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimiser's state by the name of the weight, whole; every process has to ask for it."""
+        state = super().state_dict()
+        return state if not self.processes.shards else gathered(state, keep=self.processes.main)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave to the first process."""
+        entries = {
+            name: {
+                key: shared_out(value, self.parameters[name]) if key != "step" else value for key, value in own.items()
+            }
+            for name, own in state["optimizer"].items()
+            if name in self.parameters
+        }
+        super().load_state_dict({**state, "optimizer": {**state["optimizer"], **entries}})
+
+
+def limit_norm(gradients: Sequence[Tensor], norm: Tensor, limit: float | None) -> None:
+    """Shorten gradients whose norm is above a limit, in place."""
+    if limit is not None:
+        torch._foreach_mul_([own(gradient) for gradient in gradients], (limit / (norm + 1e-6)).clamp(max=1.0))
+
 
 def _rate(name: str, rates: Mapping[str, float]) -> float:
     fitting = [beginning for beginning in rates if name.startswith(beginning)]
@@ -99,8 +141,20 @@ def _rate(name: str, rates: Mapping[str, float]) -> float:
 
 
 def copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies of tensors, in the processor's memory."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
+    """Copies of tensors, in the processor's memory; of sharded ones this process's part."""
+    return {name: own(tensor.detach()).to("cpu", copy=True) for name, tensor in state.items()}
+
+
+def put_together(parts: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
+    """What `copied` gave of the state of a network, as tensors that are sharded where those of the network are."""
+    present = module_state(cut(network))
+    return {name: together(part, present[name]) if name in present else part for name, part in parts.items()}
+
+
+def cut_up(state: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
+    """The whole state of a network, sharded where the network is."""
+    present = module_state(cut(network))
+    return {name: shared_out(value, present[name]) if name in present else value for name, value in state.items()}
 
 
 @contextmanager

@@ -19,11 +19,20 @@ from torch import Tensor
 
 from rewardlab.learning.fit_options import FitOptions
 from rewardlab.learning.fit_record import FitRecord, data_digest
-from rewardlab.learning.fit_weights import Weights, autocast_type, copied, gradient_checkpointing, who_fits
+from rewardlab.learning.fit_weights import (
+    Weights,
+    autocast_type,
+    copied,
+    cut_up,
+    gradient_checkpointing,
+    put_together,
+    who_fits,
+)
 from rewardlab.learning.inputs import CachedFeatures, Inputs, evaluating, is_frozen, make_inputs
 from rewardlab.learning.losses import DEFAULTS, Loss, make_loss
 from rewardlab.learning.tables import kind_of, make_table
 from rewardlab.policies.batching import micro_batches
+from rewardlab.policies.sharding import cut, gathered
 from rewardlab.rewards.models.base import NoScalarValue, Outputs
 from rewardlab.rewards.models.model import RewardModel
 from rewardlab.training.checkpoint import load_module_state, module_state
@@ -71,7 +80,9 @@ class Fit(FitOptions):
         self.criterion = self.make_loss(kind)
         self.processes = who_fits()
         self.network = self.model.network
-        if self.model.device is not None or torch.cuda.is_available():
+        if self.processes.shards:
+            self.processes.place(self.network)
+        elif self.model.device is not None or torch.cuda.is_available():
             self.network.to(self.model.device or "cuda")
         training, held_out = self.data, self.validation
         if isinstance(held_out, (int, float)):
@@ -134,7 +145,7 @@ class Fit(FitOptions):
                     self._checkpoint(record, fingerprint)
             self._finish()
         model = self.model
-        if record.folder is not None and self.processes.main:
+        if record.folder is not None and (self.processes.main or self.processes.shards):
             model = model.save(record.folder.path / "model")
         self.processes.wait()
         return FitResult(
@@ -151,6 +162,7 @@ class Fit(FitOptions):
             batch_length=self.batch_length,
             autocast=autocast_type(self.dtype, network.device, self.processes, text=text),
             recompute=recompute,
+            agree=self.processes.most if self.processes.shards else None,
         )
         self.inputs: Inputs = read(self.training.items)
         self.held_inputs = None if self.held_out is None else read(self.held_out.items)
@@ -176,13 +188,19 @@ class Fit(FitOptions):
         total = weight[rows].sum(0).clamp(min=1e-12) if weight is not None else float(len(rows))
         own = rows if self.processes.count == 1 else rows[self.processes.rank :: self.processes.count]
         value, broken = torch.zeros((), device=network.device), []
-        for chunk in self._chunks(own):
+        chunks = self._chunks(own)
+        spare = self.processes.most(len(chunks)) - len(chunks) if self.processes.shards else 0
+        for chunk in chunks:
             each = self._losses(chunk)
             loss = (_weighted(each, None if weight is None else weight[chunk]) / total).sum()
             loss.backward()
             value = value + loss.detach() / each[0].numel()  # of an ensemble, the mean over its members
             if not math.isfinite(value.item()):
                 broken += chunk[~torch.isfinite(each.detach()).view(len(chunk), -1).all(1)].tolist()
+        for _ in range(
+            spare
+        ):  # where weights are held in parts, all processes have to go forward and back equally often
+            (self._losses(rows[:1]).sum() * 0.0).backward()
         norm = self.weights.gradient_norm(self.max_grad_norm)
         measured, length = self.processes.add_up(value).item(), norm.item()
         if not (math.isfinite(measured) and math.isfinite(length)):
@@ -274,7 +292,7 @@ class Fit(FitOptions):
             }
         record.evaluation(found)
         if self.best is None or self.rank(found, self.table.kind) > self.rank(self.best, self.table.kind):
-            self.best, self.best_weights = found, copied(module_state(self.network))
+            self.best, self.best_weights = found, copied(module_state(cut(self.network)))
         elif self.patience is not None:
             since = sum(line["step"] > self.best["step"] for line in record.evaluations)
             self.stopped = since >= self.patience
@@ -283,7 +301,7 @@ class Fit(FitOptions):
         """The best weights, and the scale of their values."""
         network = self.network
         if self.best is not None and self.best_weights is not None and self.best["step"] != self.done:
-            load_module_state(network, self.best_weights)
+            load_module_state(network, put_together(self.best_weights, network))
         network.eval()
         if self.normalise:
             with torch.no_grad():
@@ -322,18 +340,20 @@ class Fit(FitOptions):
         if record.checkpoints is None:
             return
         state = {
-            "network": module_state(self.network),
+            "network": module_state(cut(self.network)),
             "optimizer": self.weights.state_dict()["optimizer"],
-            "best": self.best_weights or {},
+            "best": put_together(self.best_weights or {}, self.network),
         }
+        if self.processes.shards:
+            state = gathered(state, keep=self.processes.main)
         fit = {"done": self.done, "stopped": self.stopped, "best": self.best, "fingerprint": dict(fingerprint)}
         record.checkpoint(self.done, state, fit)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        load_module_state(self.network, state["network"])
+        load_module_state(self.network, cut_up(state["network"], self.network))
         self.weights.load_state_dict({"optimizer": state["optimizer"]})
         self.done, self.stopped, self.best = (state["fit"][name] for name in ("done", "stopped", "best"))
-        self.best_weights = state["best"] or None
+        self.best_weights = copied(cut_up(state["best"], self.network)) or None
 
 
 def _weighted(each: Tensor, weight: Tensor | None) -> Tensor:

@@ -7,7 +7,7 @@ tasks) are put into tensors once and picked by index. Everything else is cut int
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -101,6 +101,8 @@ class RaggedInputs(Inputs):
         batch_length: the most work in one batch.
         autocast: the type that the encoder computes in; None for that of its weights.
         recompute: whether activations are computed again on the way back, for encoders that do not do it themselves.
+        agree: where processes hold parts of the encoder, the largest over all of them of a number of batches; whoever has
+            fewer computes something of no weight, since all have to call the encoder equally often.
     """
 
     cheap = False
@@ -113,6 +115,7 @@ class RaggedInputs(Inputs):
         batch_length: int | None = None,
         autocast: torch.dtype | None = None,
         recompute: bool = False,
+        agree: Callable[[int], int] | None = None,
     ) -> None:
         self.network = network
         self.encoder = network.encoder
@@ -121,12 +124,14 @@ class RaggedInputs(Inputs):
         self.batch_length = batch_length or LARGEST_BATCH
         self.autocast = autocast
         self.recompute = recompute
+        self.agree = agree
 
     def encode(self, items: Tensor) -> Encoded:
         """The encoder's features, batch by batch; items that answer one prompt share its computation where they can."""
         chosen = [self.prepared[item] for item in items.tolist()]
         groups = self._groups(chosen)
         batches = micro_batches(list(map(self._work, groups)), self.batch_length, overhead=OVERHEAD)
+        spare = 0 if self.agree is None else self.agree(len(batches)) - len(batches)
         pieces, order = [], []
         for numbers in batches:
             rows = [row for number in numbers for row, _ in groups[number]]
@@ -140,6 +145,9 @@ class RaggedInputs(Inputs):
                 )
             pieces.append(self._piece(batch))
             order += rows
+        for _ in range(spare):
+            shortest = min(chosen, key=self.encoder.length)
+            pieces[0] = _beside(pieces[0], self._piece(self.encoder.collate([shortest])))
         return Encoded.concatenate(pieces).select(torch.argsort(torch.tensor(order, device=items.device)))
 
     def _groups(self, chosen: Sequence[Any]) -> list[list[tuple[int, Any]]]:
@@ -174,6 +182,7 @@ def make_inputs(
     batch_length: int | None = None,
     autocast: torch.dtype | None = None,
     recompute: bool = False,
+    agree: Callable[[int], int] | None = None,
 ) -> Inputs:
     """The cheapest inputs that the encoder allows.
 
@@ -182,7 +191,7 @@ def make_inputs(
         items: trajectories.
         batch_length: the most work in one batch; None for 16384.
         autocast: the type that a learning encoder computes in.
-        recompute: see `RaggedInputs`.
+        recompute, agree: see `RaggedInputs`.
 
     Raises:
         ValueError: an item cannot be read; the message says which.
@@ -202,6 +211,7 @@ def make_inputs(
         batch_length=batch_length,
         autocast=autocast,
         recompute=recompute,
+        agree=agree,
     )
 
 
@@ -229,3 +239,9 @@ def _wide(encoded: Encoded) -> Encoded:
         prompt=None if encoded.prompt is None else encoded.prompt.float(),
         steps=None if encoded.steps is None else encoded.steps.float(),
     )
+
+
+def _beside(encoded: Encoded, other: Encoded) -> Encoded:
+    """The same features, which also depend on others, by nothing."""
+    columns = [column for column in (other.response, other.prompt, other.steps) if column is not None]
+    return replace(encoded, response=encoded.response + 0.0 * sum(column.sum() for column in columns))

@@ -117,12 +117,22 @@ class Network(nn.Module):
     def save(self, directory: str | Path) -> Path:
         """Write the network: `model.json`, `encoder.safetensors`, `head.safetensors`, and the encoder's own files.
 
+        Where processes hold parts of the weights (FSDP), all of them have to call it; the first one writes.
+
         Returns:
             The directory. `model.json` is taken away first and written last, so one that was interrupted holds no model.
         """
-        from safetensors.torch import save_file
+        from rewardlab.policies.sharding import whole_on_first
 
         target = Path(directory)
+        with whole_on_first(self) as complete:
+            if complete:
+                self._write(target)
+        return target
+
+    def _write(self, target: Path) -> None:
+        from safetensors.torch import save_file
+
         target.mkdir(parents=True, exist_ok=True)
         (target / FILE).unlink(missing_ok=True)
         self.encoder.save_files(target)
@@ -140,7 +150,6 @@ class Network(nn.Module):
         partial = target / f"{FILE}.partial"
         partial.write_text(json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
         partial.replace(target / FILE)
-        return target
 
     @classmethod
     def load(cls, directory: str | Path, *, device: str | torch.device | None = None) -> Network:
