@@ -13,7 +13,6 @@ from rewardlab.learning.hedge import adapt, hedge_targets, reweight  # noqa: E40
 from rewardlab.learning.losses import BradleyTerryLoss, make_loss  # noqa: E402
 from rewardlab.learning.mixture import (  # noqa: E402
     MixtureLikelihood,
-    align_heads,
     fit_mixture,
     head_report,
     mixture_nll,
@@ -274,15 +273,6 @@ def test_the_smallest_number_of_heads_within_an_error_of_the_best_is_taken() -> 
     assert mixture_nll(chosen.models[4], held_out) == pytest.approx(chosen.losses[4], rel=1e-5)
     with pytest.raises(ValueError, match="at least one candidate"):
         select_k(make, held_out, [])
-
-
-def test_heads_are_aligned_across_fits() -> None:
-    reference = np.random.default_rng(0).normal(size=(50, 5))
-    order = np.random.default_rng(1).permutation(5)
-    shuffled = 3 * reference[:, order] + 0.1
-    np.testing.assert_allclose(shuffled[:, align_heads(reference, shuffled)], 3 * reference + 0.1)
-    with pytest.raises(ValueError, match=r"got shapes \(50, 5\) and \(50, 4\)"):
-        align_heads(reference, shuffled[:, :4])
 
 
 def test_texts_are_routed_by_their_prompts() -> None:

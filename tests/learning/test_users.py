@@ -9,7 +9,6 @@ from rewardlab.learning.users import (
     add_users,
     balanced_users,
     fixed_mixture,
-    match_prototypes,
     prototype_report,
     split_users,
     user_accuracy,
@@ -141,13 +140,6 @@ def test_equal_prototypes_count_once(fitted):
     model = copied(fitted)
     model.network.head.points.data[1] = model.network.head.points.data[0]
     assert prototype_report(model, np.random.default_rng(0).normal(size=(9, 2))).effective == 1
-
-
-def test_prototypes_are_matched_by_assignment():
-    values = np.random.default_rng(0).normal(size=(20, 3))
-    assert match_prototypes(values, values[:, [2, 0, 1]] * 3 + 1) == [1, 2, 0]
-    with pytest.raises(ValueError, match="must have one shape"):
-        match_prototypes(values, values[:, :2])
 
 
 def test_records_in_both_forms():

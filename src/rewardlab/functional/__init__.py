@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         rank_preferences,
     )
     from rewardlab.functional.kl import kl_estimate
+    from rewardlab.functional.matching import match_columns
     from rewardlab.functional.policy_losses import (
         Surrogate,
         clipped_surrogate,
@@ -101,6 +102,7 @@ __all__ = [
     "kl_in_advantages",
     "krippendorff_alpha",
     "leave_one_out",
+    "match_columns",
     "log_importance_weights",
     "mean_scores",
     "nash_strategy",
@@ -160,6 +162,7 @@ _load, __dir__, _ = lazy_names(
             "rank_preferences",
         ],
         "rewardlab.functional.kl": ["kl_estimate"],
+        "rewardlab.functional.matching": ["match_columns"],
         "rewardlab.functional.policy_losses": [
             "Surrogate",
             "clipped_surrogate",
@@ -201,6 +204,7 @@ _load, __dir__, _ = lazy_names(
         "intervals",
         "intransitivity",
         "kl",
+        "matching",
         "policy_losses",
         "preferences",
         "process",

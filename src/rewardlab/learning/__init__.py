@@ -36,7 +36,6 @@ __getattr__, __dir__, __all__ = lazy_names(
             "HeadReport",
             "MixtureLikelihood",
             "PerHeadLikelihood",
-            "align_heads",
             "fit_mixture",
             "head_report",
             "mixture_probability",

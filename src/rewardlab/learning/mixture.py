@@ -300,42 +300,6 @@ def select_k(make: Callable[[int], RewardModel], held_out: PreferenceData, candi
     return HeadCount(best=best, losses=losses, models=models)
 
 
-def align_heads(reference: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.int64]:
-    """The order in which the heads of one fit resemble those of another most; head numbers mean nothing across seeds.
-
-    Args:
-        reference: float[item, head], rewards of the fit that keeps its order.
-        scores: float[item, head], rewards of the other on the same items.
-
-    Returns:
-        int64[head]: `scores[:, order]` resembles `reference`; the sum of correlations is the largest possible.
-
-    Raises:
-        ValueError: shapes differ, or there are more than 14 heads.
-    """
-    one, other = np.asarray(reference, np.float64), np.asarray(scores, np.float64)
-    if one.shape != other.shape or one.ndim != 2:
-        raise ValueError(
-            f"expected rewards of as many heads on the same items, got shapes {one.shape} and {other.shape}"
-        )
-    heads = one.shape[1]
-    if heads > 14:
-        raise ValueError(f"heads are aligned by looking at all orders, which is for 14 at most, got {heads}")
-    alike = np.corrcoef(one.T, other.T)[:heads, heads:]
-    # best[taken] = the largest sum for the first heads of the reference, with these heads of the other taken
-    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
-    for place in range(heads):
-        wider: dict[int, tuple[float, tuple[int, ...]]] = {}
-        for taken, (total, order) in best.items():
-            for head in range(heads):
-                if not taken >> head & 1:
-                    key, value = taken | 1 << head, total + float(alike[place, head])
-                    if key not in wider or value > wider[key][0]:
-                        wider[key] = (value, (*order, head))
-        best = wider
-    return np.asarray(best[(1 << heads) - 1][1], np.int64)
-
-
 def _mixture(head: Head) -> MixtureHead:
     if not isinstance(head, MixtureHead):
         raise TypeError(f"this loss is for mixture heads, got a {type(head).kind} head; use bradley_terry")

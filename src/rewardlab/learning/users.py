@@ -6,7 +6,6 @@ judgement of the population. All new users are fitted at once, and none of them 
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rewardlab.functional.preferences import bradley_terry
 from rewardlab.learning.data import PreferenceData, as_trajectory
@@ -228,7 +226,7 @@ def fixed_mixture(model: RewardModel, weights: Sequence[float]) -> RewardModel:
 
 @dataclass(frozen=True, slots=True)
 class PrototypeReport:
-    """What the prototypes of a model stand for. Their numbers mean nothing outside one fit: use `match_prototypes`.
+    """What the prototypes of a model stand for; `rewardlab.functional.match_columns` finds them again in another fit.
 
     Args:
         share: float64[prototype], mean weight over the users.
@@ -274,30 +272,6 @@ def prototype_report(model: RewardModel, items: Sequence[Any], *, top: int = 3) 
     largest = np.bincount(told.argmax(1), minlength=count) / len(told)
     best = [np.argsort(-values[:, place], kind="stable")[:top].tolist() for place in range(count)]
     return PrototypeReport(told.mean(0), largest, best, agreement, len(kept), float(entropy))
-
-
-def match_prototypes(first: Tensor | NDArray[Any], second: Tensor | NDArray[Any]) -> list[int]:
-    """Which prototype of a second fit is which of the first: the assignment with the largest sum of correlations.
-
-    Args:
-        first, second: float[item, prototype], values of the same items (`head.prototype_values`).
-
-    Returns:
-        For each prototype of the first, the one of the second.
-
-    Raises:
-        ValueError: shapes differ, or there are more than 8 prototypes (all assignments are tried).
-    """
-    one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if one.shape != other.shape or one.ndim != 2 or one.shape[1] > 8:
-        raise ValueError(
-            f"first and second must have one shape, [item, prototype] with at most 8 prototypes, got {one.shape} and "
-            f"{other.shape}"
-        )
-    count = one.shape[1]
-    both = np.corrcoef(one.T, other.T)[:count, count:]
-    orders = itertools.permutations(range(count))
-    return list(max(orders, key=lambda order: sum(both[place, match] for place, match in enumerate(order))))
 
 
 def user_accuracy(model: RewardModel, data: PreferenceData) -> dict[str, float]:
