@@ -15,7 +15,10 @@ from rewardlab.registry import Registry
 if TYPE_CHECKING:
     from rewardlab.environments.base import Environment, Split, Step, TaskSource, play
     from rewardlab.environments.batched import EnvironmentPool
+    from rewardlab.environments.gymnasium_text import GymnasiumText
+    from rewardlab.environments.minigrid_text import MiniGridText
     from rewardlab.environments.single_turn import SingleTurn
+    from rewardlab.environments.textworld_text import TextWorldGame
     from rewardlab.environments.tool_environment import ToolEnvironment
     from rewardlab.environments.tools import Toolbox, ToolError, ToolResult, tool, tool_schema
 
@@ -26,6 +29,9 @@ ENVIRONMENTS = Registry(
         "repair_shop": "rewardlab.environments.repair_shop:RepairShop",
         "tool_desk": "rewardlab.environments.tool_desk:ToolDesk",
         "model_bench": "rewardlab.environments.model_bench:ModelBench",
+        "gymnasium": "rewardlab.environments.gymnasium_text:GymnasiumText",
+        "minigrid": "rewardlab.environments.minigrid_text:MiniGridText",
+        "textworld": "rewardlab.environments.textworld_text:TextWorldGame",
         "single_turn": "rewardlab.environments.single_turn:SingleTurn",
     },
     group="rewardlab.environments",
@@ -37,7 +43,10 @@ __getattr__, __dir__, _ = lazy_names(
     {
         "rewardlab.environments.base": ["Environment", "Split", "Step", "TaskSource", "play"],
         "rewardlab.environments.batched": ["EnvironmentPool"],
+        "rewardlab.environments.gymnasium_text": ["GymnasiumText"],
+        "rewardlab.environments.minigrid_text": ["MiniGridText"],
         "rewardlab.environments.single_turn": ["SingleTurn"],
+        "rewardlab.environments.textworld_text": ["TextWorldGame"],
         "rewardlab.environments.tool_environment": ["ToolEnvironment"],
         "rewardlab.environments.tools": ["ToolError", "ToolResult", "Toolbox", "tool", "tool_schema"],
     },
@@ -48,10 +57,13 @@ __all__ = [
     "ENVIRONMENTS",
     "Environment",
     "EnvironmentPool",
+    "GymnasiumText",
+    "MiniGridText",
     "SingleTurn",
     "Split",
     "Step",
     "TaskSource",
+    "TextWorldGame",
     "ToolEnvironment",
     "ToolError",
     "ToolResult",
