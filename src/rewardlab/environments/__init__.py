@@ -28,6 +28,7 @@ ENVIRONMENTS = Registry(
         "shop": "rewardlab.environments.shop:Shop",
         "repair_shop": "rewardlab.environments.repair_shop:RepairShop",
         "tool_desk": "rewardlab.environments.tool_desk:ToolDesk",
+        "travel_desk": "rewardlab.environments.travel_desk:TravelDesk",
         "model_bench": "rewardlab.environments.model_bench:ModelBench",
         "gymnasium": "rewardlab.environments.gymnasium_text:GymnasiumText",
         "minigrid": "rewardlab.environments.minigrid_text:MiniGridText",
@@ -50,7 +51,7 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.environments.tool_environment": ["ToolEnvironment"],
         "rewardlab.environments.tools": ["ToolError", "ToolResult", "Toolbox", "tool", "tool_schema"],
     },
-    rooms=["model_bench", "repair_shop", "shop", "tool_desk"],
+    rooms=["model_bench", "repair_shop", "shop", "tool_desk", "travel_desk"],
 )
 
 __all__ = [
