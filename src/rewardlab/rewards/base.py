@@ -83,6 +83,11 @@ class Reward:
         """The rewards that this one combines, by name."""
         return {}
 
+    def bind(self, policy: Any) -> None:
+        """Get to know the policy that a trainer trains; most rewards only pass this on to their children."""
+        for child in self.children().values():
+            child.bind(policy)
+
     def observe(self, trajectories: Sequence[Trajectory], scores: Scores) -> None:
         """Learn from what the loop just scored; most rewards only pass this on to their children."""
         for name, child in self.children().items():
