@@ -51,7 +51,7 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.environments.tool_environment": ["ToolEnvironment"],
         "rewardlab.environments.tools": ["ToolError", "ToolResult", "Toolbox", "tool", "tool_schema"],
     },
-    rooms=["model_bench", "repair_shop", "shop", "tool_desk", "travel_desk"],
+    rooms=["instrumentation", "model_bench", "repair_shop", "shop", "tool_desk", "travel_desk"],
 )
 
 __all__ = [
