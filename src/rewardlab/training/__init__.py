@@ -14,10 +14,11 @@ from rewardlab.training.objectives import OBJECTIVES
 from rewardlab.training.trackers import TRACKERS
 
 if TYPE_CHECKING:
-    from rewardlab.training import credit, curricula, objectives
+    from rewardlab.training import credit, curricula, guidance, objectives
     from rewardlab.training.checkpoint import Checkpoints
     from rewardlab.training.curricula import Fixed, Shuffled
     from rewardlab.training.evaluation import Evaluation
+    from rewardlab.training.guidance import Guided
     from rewardlab.training.hacking import HackingMonitor
     from rewardlab.training.loop import StepReport, Trainer, Training, TrainingStopped, train
     from rewardlab.training.metrics import RunFolder
@@ -30,13 +31,14 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.training.checkpoint": ["Checkpoints"],
         "rewardlab.training.curricula": ["Fixed", "Shuffled"],
         "rewardlab.training.evaluation": ["Evaluation"],
+        "rewardlab.training.guidance": ["Guided"],
         "rewardlab.training.hacking": ["HackingMonitor"],
         "rewardlab.training.loop": ["StepReport", "Trainer", "Training", "TrainingStopped", "train"],
         "rewardlab.training.metrics": ["RunFolder"],
         "rewardlab.training.replay": ["FailureReplay"],
         "rewardlab.training.warm_start": ["WarmStart"],
     },
-    rooms=["credit", "curricula", "objectives"],
+    rooms=["credit", "curricula", "guidance", "objectives"],
 )
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "Evaluation",
     "FailureReplay",
     "Fixed",
+    "Guided",
     "HackingMonitor",
     "RunFolder",
     "Shuffled",
@@ -58,6 +61,7 @@ __all__ = [
     "WarmStart",
     "credit",
     "curricula",
+    "guidance",
     "objectives",
     "train",
 ]
