@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewardlab.functional import credit, group_relative
-from rewardlab.functional.segments import dense, ragged, reverse_scan, split
+from rewardlab.functional.segments import dense, ragged, reverse_scan, split, token_runs
 from rewardlab.registry import load_file
 
 reference = load_file(Path(__file__).parents[2] / "benchmarks" / "credit_reference.py")
@@ -147,16 +147,17 @@ def test_tokens_and_steps(runs, seed):
     values = draw.normal(size=int(lengths.sum()))
     token_steps = np.array([step for row in steps for step in row], dtype=np.int32)
     token_lengths = np.array([len(row) for row in steps])
-    got = credit.step_log_ratios(flat(ratios)[0], token_steps, token_lengths, lengths)
+    runs = token_runs(token_steps, token_lengths, lengths)
+    got = credit.step_log_ratios(flat(ratios)[0], runs)
     close(got, reference.step_log_ratios(ratios, steps, lengths.tolist()))
-    tokens = credit.spread_to_tokens(values, token_steps, token_lengths, lengths)
+    tokens = credit.spread_to_tokens(values, runs)
     close(tokens, reference.spread_to_tokens([part.tolist() for part in split(values, ragged(lengths))], steps))
 
 
 def test_an_action_of_three_tokens():
     """Log-ratios .2, -.1 and .3 with beta .05 are a step reward of .02; what the environment wrote counts nothing."""
     ratios = np.array([9.0, 0.2, -0.1, 0.3, 9.0])
-    got = 0.05 * credit.step_log_ratios(ratios, np.array([-1, 0, 0, 0, -1]), np.array([5]), np.array([2]))
+    got = 0.05 * credit.step_log_ratios(ratios, token_runs(np.array([-1, 0, 0, 0, -1]), np.array([5]), np.array([2])))
     assert got.tolist() == pytest.approx([0.02, 0.0])
 
 
@@ -183,8 +184,8 @@ def test_a_scan_reaches_over_any_stride_and_never_over_an_end():
         (lambda: credit.redistribute(np.ones(1), np.array([1]), how="rescale"), "needs the contributions"),
         (lambda: credit.redistribute(np.array([np.inf]), np.array([1])), "outcome of trajectory 0 is inf"),
         (lambda: credit.redistribute(np.ones(1), np.array([1]), how="later"), "how must be one of"),
-        (lambda: credit.spread_to_tokens(np.ones(1), np.array([0, 1]), np.array([2]), np.array([1])), "names step 1"),
-        (lambda: credit.step_log_ratios(np.ones(2), np.array([0, 0]), np.array([1]), np.array([1])), "add up to the 2"),
+        (lambda: token_runs(np.array([0, 1]), np.array([2]), np.array([1])), "names step 1"),
+        (lambda: token_runs(np.array([0, 0]), np.array([1]), np.array([1])), "add up to the 2"),
         (lambda: ragged(np.array([-1])), "lengths must be"),
     ],
 )
@@ -198,4 +199,5 @@ def test_an_empty_batch():
     assert credit.returns_to_go(np.zeros(0), none).size == 0
     assert credit.turn_baseline(np.zeros(0), none, none).size == 0
     assert credit.step_relative(np.zeros(0), none).advantages.size == 0
-    assert credit.step_log_ratios(np.zeros(0), none, none, none).size == 0
+    assert credit.step_log_ratios(np.zeros(0), token_runs(none, none, none)).size == 0
+    assert credit.spread_to_tokens(np.zeros(0), token_runs(none, none, none)).size == 0

@@ -90,7 +90,7 @@ def test_registry_builds_what_it_names():
     made, scored = trajectories(["a", "a"]), scores([0.0, 1.0])
     scored.steps = [np.array([0.0]), np.array([1.0])]
     for entry in made:
-        entry.info["potential"] = [0.0, 0.0]
+        entry.info["potential"], entry.seconds = [0.0, 0.0], np.ones(1)
     for name in CREDITS:
         credit = CREDITS.resolve(name)()
         assert isinstance(credit, Credit)

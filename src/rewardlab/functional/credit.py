@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from rewardlab.functional.segments import (
     Floats,
     Integers,
+    Lengths,
     Ragged,
+    TokenRuns,
     bin_sums,
     check_flat,
     dense,
@@ -53,7 +55,7 @@ class StepAdvantages(NamedTuple):
 
 def returns_to_go(
     rewards: Floats,
-    lengths: NDArray[np.integer],
+    lengths: Lengths,
     *,
     discount: float = 1.0,
     tails: Floats | None = None,
@@ -89,14 +91,11 @@ def returns_to_go(
         if not np.isfinite(following).all():
             raise ValueError(f"the tail of trajectory {np.flatnonzero(~np.isfinite(following))[0]} is not finite")
         rewards = rewards.copy()
-        some = layout.lengths > 0
-        rewards[(layout.starts + layout.lengths - 1)[some]] += discount * following[some]
+        rewards[layout.last] += discount * following[layout.some]
     return reverse_scan(rewards, discount, layout)
 
 
-def turn_baseline(
-    returns: Floats, lengths: NDArray[np.integer], groups: Integers, *, absent: Absent = "all_steps"
-) -> Floats:
+def turn_baseline(returns: Floats, lengths: Lengths, groups: Integers, *, absent: Absent = "all_steps") -> Floats:
     """For each step the mean return-to-go of the *other* members of the group at the same turn: an unbiased baseline.
 
     It does not depend on anything that its own trajectory did, so `E[grad log pi(a_t) * baseline] = 0` at every turn that
@@ -137,7 +136,7 @@ def turn_baseline(
     return np.where(others > 0, total / np.maximum(others, 1), stand_in)
 
 
-def position_baseline(returns: Floats, lengths: NDArray[np.integer], groups: Integers) -> Floats:
+def position_baseline(returns: Floats, lengths: Lengths, groups: Integers) -> Floats:
     """For each step the mean return at the same turn over all members of the group, its own trajectory included.
 
     The own return in the mean shrinks a turn that m members reached by (m - 1) / m: a bias where m varies.
@@ -162,11 +161,12 @@ def position_baseline(returns: Floats, lengths: NDArray[np.integer], groups: Int
 def above(returns: Floats, baseline: Floats) -> Floats:
     """`returns - baseline`, and exactly 0 where they differ by rounding alone, so that equal members give no update."""
     difference = returns - baseline
-    return np.where(np.abs(difference) <= ROUNDING * np.maximum(np.abs(returns), np.abs(baseline)), 0.0, difference)
+    difference[np.abs(difference) <= ROUNDING * np.abs(returns)] = 0.0
+    return difference
 
 
 def turn_index_advantages(
-    rewards: Floats, lengths: NDArray[np.integer], groups: Integers, *, scale: StepScale = "std", epsilon: float = 1e-4
+    rewards: Floats, lengths: Lengths, groups: Integers, *, scale: StepScale = "std", epsilon: float = 1e-4
 ) -> Floats:
     """Rewards normalised over the group at each turn, then summed from each step on. *Biased* where the policy can stop.
 
@@ -244,7 +244,7 @@ def step_relative(
 
 def redistribute(
     outcomes: Floats,
-    lengths: NDArray[np.integer],
+    lengths: Lengths,
     contributions: Floats | None = None,
     *,
     how: Literal["equal", "proportional", "residual_last", "rescale"] = "equal",
@@ -277,9 +277,8 @@ def redistribute(
     if not np.isfinite(outcomes).all():
         index = np.flatnonzero(~np.isfinite(outcomes))[0]
         raise ValueError(f"the outcome of trajectory {index} is {outcomes[index]}; leave out what was not scored")
-    even = (outcomes / np.maximum(layout.lengths, 1))[layout.owner]
     if how == "equal":
-        return even
+        return np.repeat(outcomes / np.maximum(layout.lengths, 1), layout.lengths)
     if contributions is None:
         raise ValueError(f'how="{how}" needs the contributions of the steps')
     check_flat("contributions", contributions, layout)
@@ -289,18 +288,18 @@ def redistribute(
         np.maximum.at(largest, layout.owner, positive)
         shares = positive / np.where(largest > 0, largest, 1.0)[layout.owner]
         total = segment_sums(shares, layout)[layout.owner]
+        even = np.repeat(outcomes / np.maximum(layout.lengths, 1), layout.lengths)
         return np.where(total > 0, outcomes[layout.owner] * shares / np.where(total > 0, total, 1.0), even)
     missing = outcomes - segment_sums(contributions, layout)
     if how == "rescale":
-        return contributions + (missing / np.maximum(layout.lengths, 1))[layout.owner]
+        return contributions + np.repeat(missing / np.maximum(layout.lengths, 1), layout.lengths)
     result = contributions.copy()
-    some = layout.lengths > 0
-    result[(layout.starts + layout.lengths - 1)[some]] += missing[some]
+    result[layout.last] += missing[layout.some]
     return result
 
 
 def potential_terms(
-    potentials: Floats, lengths: NDArray[np.integer], terminated: NDArray[np.bool_], *, discount: float = 1.0
+    potentials: Floats, lengths: Lengths, terminated: NDArray[np.bool_], *, discount: float = 1.0
 ) -> Floats:
     """Shaping rewards `discount * potential(next) - potential(now)`, which leave every policy's rank as it was.
 
@@ -320,23 +319,18 @@ def potential_terms(
     Raises:
         ValueError: shapes differ, or a value is not finite.
     """
-    layout, points = ragged(lengths), ragged(np.asarray(lengths) + 1)
+    layout, points = ragged(lengths), ragged(ragged(lengths).lengths + 1)
     _check_share("discount", discount)
     check_flat("potentials", potentials, points)
     if terminated.shape != layout.lengths.shape:
         raise ValueError(f"terminated must have one entry for each trajectory, got {terminated.shape}")
-    now = np.arange(layout.owner.size) + layout.owner  # one more point than steps in every trajectory before
+    now = np.arange(layout.size) + layout.owner  # one more point than steps in every trajectory before
     following = potentials[now + 1]
-    following = np.where(terminated[layout.owner] & (layout.remaining == 0), 0.0, following)
+    following[layout.last[terminated[layout.some]]] = 0.0
     return discount * following - potentials[now]
 
 
-def step_log_ratios(
-    log_ratios: Floats,
-    token_steps: NDArray[np.integer],
-    token_lengths: NDArray[np.integer],
-    lengths: NDArray[np.integer],
-) -> Floats:
+def step_log_ratios(log_ratios: NDArray[np.floating], runs: TokenRuns) -> Floats:
     """Sum of the log-ratios of each step's tokens; times beta, this is an implicit process reward.
 
     Source: Yuan et al. 2024, "Free Process Rewards without Process Labels" (arXiv 2412.01981), equation 5, summed over
@@ -344,81 +338,44 @@ def step_log_ratios(
 
     Args:
         log_ratios: float[token], log-probability under the reward's model minus that under the reference; anything
-            finite on tokens that nobody wrote.
-        token_steps: int[token], -1 or the index of an action inside its trajectory.
-        token_lengths: int[trajectory], tokens of each.
-        lengths: int[trajectory], steps of each.
+            finite on tokens that nobody wrote. Tokens of a step are added up in this precision.
+        runs: the tokens of each step, from `rewardlab.functional.segments.token_runs`.
 
     Returns:
         float64[step]; 0 for a step without tokens.
 
     Raises:
-        ValueError: shapes differ, or a token names a step that its trajectory does not have.
+        ValueError: there is not one log-ratio for each token.
     """
-    index, place, layout = _token_runs(token_steps, token_lengths, lengths)
-    if log_ratios.shape != token_steps.shape:
-        raise ValueError(
-            f"log_ratios must have one entry for each of {token_steps.size} tokens, got {log_ratios.shape}"
-        )
-    if not index.size:
-        return np.zeros(layout.owner.size)
-    sums = np.add.reduceat(log_ratios, index, dtype=np.float64)
-    written = place >= 0
-    return bin_sums(place[written], sums[written], layout.owner.size)
+    if log_ratios.shape != (runs.tokens,):
+        raise ValueError(f"log_ratios must have one entry for each of {runs.tokens} tokens, got {log_ratios.shape}")
+    if not runs.first.size:
+        return np.zeros(runs.layout.size)
+    sums = np.add.reduceat(log_ratios, runs.first)
+    # place -1 goes to a bin of its own before the steps
+    return bin_sums(runs.place + 1, sums, runs.layout.size + 1)[1:]
 
 
-def spread_to_tokens(
-    values: Floats, token_steps: NDArray[np.integer], token_lengths: NDArray[np.integer], lengths: NDArray[np.integer]
-) -> NDArray[np.float32]:
+def spread_to_tokens(values: Floats, runs: TokenRuns) -> NDArray[np.float32]:
     """Give every token the value of its step; 0 on tokens that nobody wrote.
 
     Args:
         values: float64[step].
-        token_steps: int[token], -1 or the index of an action inside its trajectory.
-        token_lengths: int[trajectory], tokens of each.
-        lengths: int[trajectory], steps of each.
+        runs: the tokens of each step, from `rewardlab.functional.segments.token_runs`.
 
     Returns:
         float32[token].
 
     Raises:
-        ValueError: shapes differ, or a token names a step that its trajectory does not have.
+        ValueError: there is not one value for each step.
     """
-    index, place, layout = _token_runs(token_steps, token_lengths, lengths)
-    if values.shape != layout.owner.shape:
-        raise ValueError(f"values must have one entry for each of {layout.owner.size} steps, got {values.shape}")
-    runs = np.diff(index, append=token_steps.size)
+    if values.shape != (runs.layout.size,):
+        raise ValueError(f"values must have one entry for each of {runs.layout.size} steps, got {values.shape}")
     table = np.append(values, 0.0).astype(np.float32)  # place -1 reads the 0 at the end
-    return np.repeat(table[place], runs)
+    return np.repeat(table[runs.place], np.diff(runs.first, append=runs.tokens))
 
 
 # ---- helpers ------------------------------------------------------------------------------------------------------------
-
-
-def _token_runs(
-    token_steps: NDArray[np.integer], token_lengths: NDArray[np.integer], lengths: NDArray[np.integer]
-) -> tuple[Integers, Integers, Ragged]:
-    """Tokens of one step stand together: where each run begins, and the flat step that it belongs to (-1 for none)."""
-    layout, tokens = ragged(lengths), np.asarray(token_lengths, dtype=np.int64)
-    if tokens.shape != layout.lengths.shape or int(tokens.sum()) != token_steps.size:
-        raise ValueError(
-            f"token_lengths must have one entry for each of {layout.lengths.size} trajectories and add up to the "
-            f"{token_steps.size} tokens, got shape {tokens.shape} with sum {int(tokens.sum())}"
-        )
-    first = np.cumsum(tokens) - tokens
-    fresh = np.ones(token_steps.size, dtype=np.bool_)
-    np.not_equal(token_steps[1:], token_steps[:-1], out=fresh[1:])
-    fresh[first[tokens > 0]] = True
-    index = np.flatnonzero(fresh)
-    own = token_steps[index].astype(np.int64)
-    owner = np.searchsorted(first + tokens, index, side="right")
-    wrong = np.flatnonzero((own >= layout.lengths[owner]) | (own < -1))
-    if wrong.size:
-        guilty = owner[wrong[0]]
-        raise ValueError(
-            f"a token of trajectory {guilty} names step {own[wrong[0]]}, but it has {layout.lengths[guilty]} steps"
-        )
-    return index, np.where(own >= 0, layout.starts[owner] + own, -1), layout
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -73,7 +73,7 @@ class AnchorStates:
         steps = read_steps(trajectories, scores, self.source)
         tails = tail_values(trajectories, steps, self.tail_key)
         returns = returns_to_go(
-            steps.values, steps.lengths, discount=self.discount, tails=tails, terminated=steps.terminated
+            steps.values, steps.layout, discount=self.discount, tails=tails, terminated=steps.terminated
         )
         states = state_numbers(trajectories, steps, self.state)
         found = step_relative(returns, dense(steps.groups[steps.layout.owner], states), scale=self.scale)
@@ -94,7 +94,7 @@ def state_numbers(
         TypeError: a state is not hashable.
     """
     numbers: dict[Hashable, int] = {}
-    result = np.empty(steps.layout.owner.size, dtype=np.int64)
+    result = np.empty(steps.layout.size, dtype=np.int64)
     place = 0
     for index in steps.usable.tolist():
         for key in _states(trajectories, index, state):

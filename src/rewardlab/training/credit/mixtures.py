@@ -87,7 +87,7 @@ class EpisodePlusStep:
     def _step_advantages(self, steps: Steps) -> NDArray[np.float64]:
         values = steps.values
         if self.discount is not None:
-            values = returns_to_go(values, steps.lengths, discount=self.discount)
+            values = returns_to_go(values, steps.layout, discount=self.discount)
         numbers = dense(steps.groups)
         of_steps = numbers[steps.layout.owner]
         if not values.size:
@@ -95,7 +95,7 @@ class EpisodePlusStep:
         if self.step_baseline == "all_steps":
             advantages = step_relative(values, of_steps).advantages
         elif self.step_baseline == "position":
-            advantages = above(values, position_baseline(values, steps.lengths, steps.groups))
+            advantages = above(values, position_baseline(values, steps.layout, steps.groups))
         elif self.step_baseline == "other_members":
             own_sum, own_size = segment_sums(values, steps.layout), steps.lengths
             rest = bin_sums(numbers, own_sum)[numbers] - own_sum

@@ -29,7 +29,7 @@ def episode_advantages(
         single: what becomes of the only usable member of a group.
     """
     if episode == "none":
-        return np.zeros(steps.layout.owner.size)
+        return np.zeros(steps.layout.size)
     groups = steps.groups if episode != "batch" else np.zeros_like(steps.groups)
     formula = leave_one_out if episode == "leave_one_out" else group_relative
     found: RelativeAdvantages = formula(

@@ -50,7 +50,7 @@ class PotentialBased(ReturnToGo):
         steps = read_steps(trajectories, scores, self.source)
         rows = [self._potentials(trajectories, index) for index in steps.usable.tolist()]
         potentials = np.concatenate(rows) if rows else np.zeros(0)
-        terms = potential_terms(potentials, steps.lengths, steps.terminated, discount=self.discount)
+        terms = potential_terms(potentials, steps.layout, steps.terminated, discount=self.discount)
         return self._finish(trajectories, steps, steps.values + self.weight * terms)
 
     def _potentials(self, trajectories: Sequence[Trajectory], index: int) -> np.ndarray:

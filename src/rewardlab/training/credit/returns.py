@@ -74,15 +74,15 @@ class ReturnToGo:
 
     def _finish(self, trajectories: Sequence[Trajectory], steps: Steps, values: NDArray[np.float64]) -> Advantages:
         tails = tail_values(trajectories, steps, self.tail_key)
-        returns = returns_to_go(values, steps.lengths, discount=self.discount, tails=tails, terminated=steps.terminated)
+        returns = returns_to_go(values, steps.layout, discount=self.discount, tails=tails, terminated=steps.terminated)
         groups = steps.groups if self.within == "group" else np.zeros_like(steps.groups)
         advantages = returns
         if self.baseline == "batch":
             advantages = above(returns, np.full_like(returns, returns.mean() if returns.size else 0.0))
         elif self.baseline == "position":
-            advantages = above(returns, position_baseline(returns, steps.lengths, groups))
+            advantages = above(returns, position_baseline(returns, steps.layout, groups))
         elif self.baseline == "leave_one_out":
-            advantages = above(returns, turn_baseline(returns, steps.lengths, groups))
+            advantages = above(returns, turn_baseline(returns, steps.layout, groups))
         if self.needs_groups:
             advantages = settle_single(steps, advantages, self.single)
         return to_advantages(trajectories, steps, scaled(advantages, steps, self.scale))
@@ -130,13 +130,13 @@ class TurnRewards:
         """Assign credit."""
         steps = read_steps(trajectories, scores, self.source)
         if self.baseline == "turn_index":
-            advantages = turn_index_advantages(steps.values, steps.lengths, steps.groups)
+            advantages = turn_index_advantages(steps.values, steps.layout, steps.groups)
         else:
             tails = tail_values(trajectories, steps, self.tail_key)
             returns = returns_to_go(
-                steps.values, steps.lengths, discount=self.discount, tails=tails, terminated=steps.terminated
+                steps.values, steps.layout, discount=self.discount, tails=tails, terminated=steps.terminated
             )
-            advantages = above(returns, turn_baseline(returns, steps.lengths, steps.groups, absent=self.absent))
+            advantages = above(returns, turn_baseline(returns, steps.layout, steps.groups, absent=self.absent))
         advantages = settle_single(steps, advantages, self.single)
         return to_advantages(trajectories, steps, scaled(advantages, steps, self.scale))
 
@@ -166,9 +166,7 @@ class Redistributed(ReturnToGo):
     def __call__(self, trajectories: Sequence[Trajectory], scores: Scores) -> Advantages:
         """Assign credit."""
         steps = read_steps(trajectories, scores, "outcome" if self.how == "equal" else self.source)
-        return self._finish(
-            trajectories, steps, redistribute(steps.outcomes, steps.lengths, steps.values, how=self.how)
-        )
+        return self._finish(trajectories, steps, redistribute(steps.outcomes, steps.layout, steps.values, how=self.how))
 
 
 def scaled(advantages: NDArray[np.float64], steps: Steps, scale: str, epsilon: float = 1e-4) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewardlab.functional.segments import Ragged, ragged, split
-from rewardlab.training.credit.base import Advantages, Source, group_ids, step_values
+from rewardlab.training.credit.base import Advantages, Source, check_scores, group_ids, step_values
 from rewardlab.types import Scores, Trajectory
 
 SOURCES = ("scores", "environment", "outcome")
@@ -80,19 +80,40 @@ def read_steps(trajectories: Sequence[Trajectory], scores: Scores, source: Sourc
     Raises:
         ValueError: a scored trajectory has no step values, another number of them than steps, or one that is not finite.
     """
-    rows = step_values(trajectories, scores, source)
+    check_scores(trajectories, scores)
     usable = np.flatnonzero(scores.scored)
-    kept = [rows[index] for index in usable.tolist()]
+    chosen = [trajectories[index] for index in usable.tolist()]
+    layout = ragged(np.fromiter(map(len, chosen), dtype=np.int64, count=usable.size))
     return Steps(
         usable=usable,
-        layout=ragged(np.fromiter((row.size for row in kept), dtype=np.int64, count=usable.size)),
-        values=np.concatenate(kept) if kept else np.zeros(0),
+        layout=layout,
+        values=_joined(trajectories, scores, source, usable, layout),
         groups=group_ids(trajectories)[usable],
         outcomes=scores.values[usable],
-        terminated=np.fromiter(
-            (trajectories[index].terminated for index in usable.tolist()), dtype=np.bool_, count=usable.size
-        ),
+        terminated=np.fromiter((entry.terminated for entry in chosen), dtype=np.bool_, count=usable.size),
     )
+
+
+def _joined(
+    trajectories: Sequence[Trajectory], scores: Scores, source: Source, usable: NDArray[np.int64], layout: Ragged
+) -> NDArray[np.float64]:
+    """What `step_values` says of the usable trajectories, flat; that one goes row by row and names what is wrong."""
+    if source == "outcome":
+        values = np.zeros(layout.size)
+        values[layout.last] = scores.values[usable][layout.some]
+        return values
+    if source == "scores" and scores.steps is not None:
+        rows = [scores.steps[index] for index in usable.tolist()]
+        if all(isinstance(row, np.ndarray) and row.ndim == 1 for row in rows):
+            sizes = np.fromiter((row.size for row in rows if row is not None), dtype=np.int64, count=len(rows))
+            values = np.concatenate(rows, dtype=np.float64) if rows else np.zeros(0)
+            if (sizes == layout.lengths).all() and np.isfinite(values).all():
+                return values
+    if source == "environment":
+        rewards = [trajectories[index].rewards for index in usable.tolist()]
+        return np.nan_to_num(np.concatenate(rewards)) if rewards else np.zeros(0)
+    column = step_values(trajectories, scores, source)
+    return np.concatenate([column[index] for index in usable.tolist()]) if usable.size else np.zeros(0)
 
 
 def to_advantages(
