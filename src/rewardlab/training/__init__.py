@@ -15,6 +15,7 @@ from rewardlab.training.trackers import TRACKERS
 
 if TYPE_CHECKING:
     from rewardlab.training import credit, curricula, guidance, objectives
+    from rewardlab.training.asynchronous import AsyncLoop, SimulatedClock
     from rewardlab.training.checkpoint import Checkpoints
     from rewardlab.training.curricula import Fixed, Shuffled
     from rewardlab.training.evaluation import Evaluation
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from rewardlab.training.loop import StepReport, Trainer, Training, TrainingStopped, train
     from rewardlab.training.metrics import RunFolder
     from rewardlab.training.replay import FailureReplay
+    from rewardlab.training.self_improvement import SelfImprove, better_of_both
     from rewardlab.training.warm_start import WarmStart
 
 __getattr__, __dir__, _ = lazy_names(
     __name__,
     {
+        "rewardlab.training.asynchronous": ["AsyncLoop", "SimulatedClock"],
         "rewardlab.training.checkpoint": ["Checkpoints"],
         "rewardlab.training.curricula": ["Fixed", "Shuffled"],
         "rewardlab.training.evaluation": ["Evaluation"],
@@ -36,6 +39,7 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.training.loop": ["StepReport", "Trainer", "Training", "TrainingStopped", "train"],
         "rewardlab.training.metrics": ["RunFolder"],
         "rewardlab.training.replay": ["FailureReplay"],
+        "rewardlab.training.self_improvement": ["SelfImprove", "better_of_both"],
         "rewardlab.training.warm_start": ["WarmStart"],
     },
     rooms=["credit", "curricula", "guidance", "objectives"],
@@ -46,6 +50,7 @@ __all__ = [
     "CURRICULA",
     "OBJECTIVES",
     "TRACKERS",
+    "AsyncLoop",
     "Checkpoints",
     "Evaluation",
     "FailureReplay",
@@ -53,12 +58,15 @@ __all__ = [
     "Guided",
     "HackingMonitor",
     "RunFolder",
+    "SelfImprove",
     "Shuffled",
+    "SimulatedClock",
     "StepReport",
     "Trainer",
     "Training",
     "TrainingStopped",
     "WarmStart",
+    "better_of_both",
     "credit",
     "curricula",
     "guidance",

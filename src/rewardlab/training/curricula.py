@@ -20,6 +20,7 @@ CURRICULA = Registry(
         "fixed": "rewardlab.training.curricula:Fixed",
         "shuffled": "rewardlab.training.curricula:Shuffled",
         "failure_replay": "rewardlab.training.replay:FailureReplay",
+        "self_improve": "rewardlab.training.self_improvement:SelfImprove",
     },
     group="rewardlab.curricula",
 )
