@@ -139,3 +139,32 @@ def test_options_are_checked() -> None:
         ToolEnvironment(Toolbox([double])).reset(Task(id="t"), seed=0)
     assert len(ToolEnvironment(Toolbox([double])).tools) == 1
     assert len(ToolEnvironment(Toolbox([double]), show_tools=False).tools) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('<tool_call>{"name": "double", "arguments": {"number": }}</tool_call>', "not JSON"),
+        ('<tool_call>{"name": "double"', "never closed"),
+        ("I try <tool_call>double(1)</tool_call>", "not JSON"),
+        ('{"name": "double", "arguments": 3}', "must be an object"),
+    ],
+)
+def test_a_call_that_cannot_be_parsed_is_answered(environment: ToolEnvironment, text: str, reason: str) -> None:
+    message = {"role": "assistant", "content": text}
+    step = environment.step(message)
+    (answer,) = step.observation
+    assert answer["role"] == "user"
+    assert answer["content"].startswith("Error: your tool call cannot be read: ")
+    assert reason in answer["content"]
+    assert not step.ended
+    while not step.ended:
+        step = environment.step(message)
+    assert step.truncated
+    assert step.info["call_errors"] == step.info["calls"] == environment.max_calls + 1
+
+
+def test_a_call_that_cannot_be_parsed_may_be_the_answer() -> None:
+    environment = ToolEnvironment(Toolbox([]), answer_unreadable=False)
+    environment.reset(Task(id="x", prompt=[{"role": "user", "content": "go"}]), 0)
+    assert environment.step({"role": "assistant", "content": '<tool_call>{"name'}).terminated

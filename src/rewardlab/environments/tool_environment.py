@@ -10,6 +10,7 @@ from typing import Any
 
 from rewardlab.environments.base import Environment, Step
 from rewardlab.environments.tools import Toolbox
+from rewardlab.parsing.tool_calls import parse_tool_calls
 from rewardlab.types import Message, Task, check_message, message_text
 
 EMPTY_REPLY = "Your reply is empty: call a tool, or write the answer."
@@ -24,15 +25,25 @@ class ToolEnvironment(Environment):
             run, and truncates the attempt.
         show_tools: whether the policy is shown the descriptions of the tools (`Environment.tools`). A policy that was
             trained on one fixed set can do without, which keeps its prompts short.
+        answer_unreadable: whether a tool call that cannot be parsed is answered with what is wrong, and costs a call;
+            else it is text like any other, and so the final answer.
 
     Raises:
         ValueError: `max_calls` is not positive.
     """
 
-    def __init__(self, toolbox: Toolbox | None = None, *, max_calls: int = 8, show_tools: bool = True) -> None:
+    def __init__(
+        self,
+        toolbox: Toolbox | None = None,
+        *,
+        max_calls: int = 8,
+        show_tools: bool = True,
+        answer_unreadable: bool = True,
+    ) -> None:
         if isinstance(max_calls, bool) or not isinstance(max_calls, int) or max_calls < 1:
             raise ValueError(f"max_calls must be a whole number of at least 1, got {max_calls!r}")
         self.max_calls = max_calls
+        self.answer_unreadable = answer_unreadable
         self.tools = toolbox.schemas if toolbox is not None and show_tools else []
         self._toolbox = toolbox
         self._task: Task | None = None
@@ -82,19 +93,29 @@ class ToolEnvironment(Environment):
             raise ValueError(f"the action must be an assistant message, got role {action['role']!r}")
         calls = action.get("tool_calls") or []
         answer = message_text(action).strip()
+        trouble = None if calls else self._trouble(answer)
         if calls:
             step = self._run(calls)
-        elif answer:
+        elif trouble is None:
             step = Step(terminated=True, info=self.finish(self._task, answer))
         else:
             self._calls += 1
             self._errors += 1
             over = self._calls > self.max_calls
-            step = Step(observation=[{"role": "user", "content": EMPTY_REPLY}], truncated=over)
+            step = Step(observation=[{"role": "user", "content": trouble}], truncated=over)
         if step.ended:
             self._ended = True
             step.info.update(calls=self._calls, call_errors=self._errors)
         return step
+
+    def _trouble(self, answer: str) -> str | None:
+        """What is wrong with a text, or None where it is an answer."""
+        if not answer:
+            return EMPTY_REPLY
+        errors = parse_tool_calls(answer).errors if self.answer_unreadable else []
+        if not errors:
+            return None
+        return f"Error: your tool call cannot be read: {errors[0]:.200}. Write it again, or write the answer."
 
     def _run(self, calls: list[Any]) -> Step:
         step = Step()

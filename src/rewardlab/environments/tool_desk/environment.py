@@ -43,6 +43,8 @@ class ToolDesk(ToolEnvironment):
             either, half and half; `stale` makes every call, and answers with the output before the last.
         max_calls: how many calls an attempt may make before it is truncated.
         show_tools: whether the policy is shown the descriptions of the tools.
+        answer_unreadable: whether a call that cannot be parsed is answered with an error; by default at the full level only,
+            since a tiny policy's broken call is better an answer that ends the attempt than the start of many more.
 
     Raises:
         ValueError: an option has an unknown or impossible value; the message says which are possible.
@@ -59,11 +61,14 @@ class ToolDesk(ToolEnvironment):
         slips: Slips = "any",
         max_calls: int = 8,
         show_tools: bool | None = None,
+        answer_unreadable: bool | None = None,
     ) -> None:
         if level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
         chosen = LEVELS[level]
-        super().__init__(max_calls=max_calls)
+        super().__init__(
+            max_calls=max_calls, answer_unreadable=level == "full" if answer_unreadable is None else answer_unreadable
+        )
         self.level = level
         self.size = _checked_size(chosen.size if size is None else size, chosen.ranges.people)
         if isinstance(noise, bool) or not isinstance(noise, (int, float)) or not 0.0 <= noise <= 1.0:
