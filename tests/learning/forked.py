@@ -20,7 +20,7 @@ from rewardlab.learning import fit, fit_ensemble
 from rewardlab.rewards.models.model import RewardModel
 from tests.learning.test_fit_text import make as make_text
 from tests.learning.test_fit_text import pairs
-from tests.learning.worlds import comparisons, make_deep
+from tests.learning.worlds import answers, comparisons, make_deep, make_latent
 from tests.training.forked import die_at, fork, killed, together
 
 
@@ -66,10 +66,13 @@ def fits(folder: Path) -> None:
     arrays = fit(make_deep(rank), comparisons(21), validation=comparisons(10, seed=1), steps=5, batch_size=5, seed=1)
     text = fit(make_text(rank), pairs(7), steps=2, batch_size=3, max_grad_norm=0.1)
     many = fit_ensemble(make_deep, comparisons(21), 3, bootstrap=True, steps=3, batch_size=1)
-    for name, model in (("arrays", arrays.model), ("text", text.model), ("many", many)):
+    latent = fit(make_latent(rank), answers(9, 5), validation=answers(9, 3, seed=1), steps=4, batch_size=5, seed=2)
+    models = {"arrays": arrays.model, "text": text.model, "many": many, "latent": latent.model}
+    for name, model in models.items():
         weights = {key: value.detach().contiguous().clone() for key, value in model.network.head.state_dict().items()}
         save_file(weights, folder / f"{name}-{rank}.safetensors")
-    numbers = {"arrays": arrays.metrics, "text": text.metrics, "evaluations": arrays.evaluations}
+    numbers = {"arrays": arrays.metrics, "text": text.metrics, "latent": latent.metrics}
+    numbers |= {"evaluations": arrays.evaluations, "latent evaluations": latent.evaluations}
     (folder / f"numbers-{rank}.json").write_text(json.dumps(numbers))
 
 

@@ -39,7 +39,7 @@ def numbers(folder: Path, count: int, rank: int) -> Any:
     return json.loads((folder / str(count) / f"numbers-{rank}.json").read_text())
 
 
-@pytest.mark.parametrize("case", ["arrays", "text", "many"])
+@pytest.mark.parametrize("case", ["arrays", "text", "many", "latent"])
 def test_two_processes_fit_the_same_model(folder: Path, case: str) -> None:
     one, first, second = (
         load_file(folder / f"{place}.safetensors") for place in (f"1/{case}-0", f"2/{case}-0", f"2/{case}-1")
@@ -52,7 +52,7 @@ def test_two_processes_fit_the_same_model(folder: Path, case: str) -> None:
 def test_two_processes_tell_the_same_numbers(folder: Path) -> None:
     alone, first, second = numbers(folder, 1, 0), numbers(folder, 2, 0), numbers(folder, 2, 1)
     assert first == second
-    for case in ("arrays", "text", "evaluations"):
+    for case in ("arrays", "text", "latent", "evaluations", "latent evaluations"):
         assert len(alone[case]) > 1
         for expected, got in zip(alone[case], first[case], strict=True):
             assert got == pytest.approx(expected, rel=1e-4, abs=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rewardlab.learning import PreferenceData, RankingData, RatingData, as_trajectory
@@ -48,3 +50,18 @@ def make_deep(seed: int = 0, width: int = 4) -> RewardModel:
     return RewardModel.make(
         {"type": "mlp", "inputs": width, "hidden": [8], "seed": seed}, {"type": "scalar", "seed": seed}
     )
+
+
+def answers(users: int = 60, each: int = 8, *, seed: int = 0) -> PreferenceData:
+    """Comparisons by users of whom every other one wants the first number small, and the rest want it large."""
+    draw = np.random.default_rng(seed)
+    sign = np.where(np.arange(users) % 2 == 0, 1.0, -1.0)
+    first, second = draw.normal(size=(2, users * each, 3))
+    label = ((first - second)[:, 0] * sign.repeat(each) > 0).astype(float)
+    return PreferenceData.from_arrays(first, second, label, annotators=[f"u{n}" for n in np.arange(users).repeat(each)])
+
+
+def make_latent(seed: int = 0, **options: Any) -> RewardModel:
+    """A linear reward whose weights depend on a vector for the user."""
+    head = {"type": "latent", "latent": 2, "hidden": 16, "decoder": "linear", "pair": "difference", "seed": seed}
+    return RewardModel.make({"type": "mlp", "inputs": 3, "hidden": []}, head | options)

@@ -14,10 +14,12 @@ from rewardlab.config.encoders import ENCODERS
 from rewardlab.config.fit import FitConfig, Judgements
 from rewardlab.config.options import build
 from rewardlab.extras import available
+from rewardlab.learning.data import PreferenceData
 from rewardlab.learning.ensembles import EnsembleFit, join
 from rewardlab.learning.evaluation import Evaluation, evaluate, save_plots
-from rewardlab.learning.fitter import Fit, FitResult
-from rewardlab.learning.fitting import fit_defaults
+from rewardlab.learning.evaluation.judging import knows_users
+from rewardlab.learning.fitter import FitResult
+from rewardlab.learning.fitting import fit_defaults, fit_of
 from rewardlab.learning.losses import LOSSES
 from rewardlab.learning.tables import Data
 from rewardlab.registry import Registry, SpecError
@@ -109,21 +111,30 @@ def run_fit(config: FitConfig, *, resume: bool = True, progress_bar: bool = True
         fitting = (
             EnsembleFit(**fit_defaults(options), bootstrap=config.bootstrap)
             if config.members > 1
-            else Fit(**fit_defaults(options))
+            else fit_of(model)(**fit_defaults(options))
         )
     except (TypeError, ValueError) as error:
         raise SpecError(str(error)) from error
-    before = None if held_out is None else evaluate(model, held_out, name="before", data_name="held out")
+    before = _evaluated("before", model, held_out)
     result = fitting.run()
-    after = None if held_out is None else evaluate(result.model, held_out, name="after", data_name="held out")
+    after = _evaluated("after", result.model, held_out)
     output = Path(config.output)
-    plots = _draw(result, after, output / "plots")
+    plots = _draw(result, after, output / "plots") if fitting.processes.main else []
     outcome = FitOutcome(output=output, result=result, rows=len(training), before=before, after=after, plots=plots)
     if fitting.processes.main:
         (output / "config.yaml").write_text(yaml.safe_dump(config.plain(), sort_keys=False), encoding="utf-8")
         text = json.dumps(outcome.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
         (output / "outcome.json").write_text(text + "\n", encoding="utf-8")
     return outcome
+
+
+def _evaluated(name: str, model: RewardModel, data: Data | None) -> Evaluation | None:
+    """How a model does on held-out judgements; by users whom its head knows, as each of them would judge."""
+    if data is None:
+        return None
+    named = isinstance(data, PreferenceData) and data.annotators is not None
+    known = named and knows_users(model) and bool(getattr(model.network.head, "users", None))
+    return evaluate(model, data, own_users=known, name=name, data_name="held out")
 
 
 def read(config: FitConfig) -> tuple[Data, Data | None]:

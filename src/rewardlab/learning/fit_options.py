@@ -92,13 +92,17 @@ class FitOptions:
         what = (
             f"the loss is {loss}" if not math.isfinite(loss) else f"the loss is {loss:.4g}, but its gradient is {norm}"
         )
-        named = ", ".join(map(str, rows[:20])) + (" and others" if len(rows) > 20 else "")
         kept = "" if self.output is None else f" The last good checkpoint stays in {str(self.output)!r}."
         return (
-            f"step {step} of {self.steps}: {what} in rows {named} of the training data "
+            f"step {step} of {self.steps}: {what} in {self.where(rows)} "
             f"({'; '.join(map(_shown, items))}).{kept} Look at these rows; where they are sound, lower learning_rate "
             f"({self.learning_rate:g}) or max_grad_norm"
         )
+
+    def where(self, rows: list[int]) -> str:
+        """Which rows some are, for messages."""
+        named = ", ".join(map(str, rows[:20])) + (" and others" if len(rows) > 20 else "")
+        return f"rows {named} of the training data"
 
 
 def _shown(item: Trajectory) -> str:

@@ -30,7 +30,7 @@ from rewardlab.learning.fit_weights import (
 )
 from rewardlab.learning.inputs import CachedFeatures, Inputs, evaluating, is_frozen, make_inputs
 from rewardlab.learning.losses import DEFAULTS, Loss, make_loss
-from rewardlab.learning.tables import kind_of, make_table
+from rewardlab.learning.tables import Table, kind_of, make_table
 from rewardlab.policies.batching import micro_batches
 from rewardlab.policies.sharding import cut, gathered
 from rewardlab.rewards.models.base import NoScalarValue, Outputs
@@ -89,11 +89,8 @@ class Fit(FitOptions):
             training, held_out = training.split(float(held_out), seed=self.seed)
         self.training = training if not len(training) else training.without_unused_items()
         self.held_out = held_out if held_out is None or not len(held_out) else held_out.without_unused_items()
-        head, device = self.network.head, self.network.device
-        self.table = make_table(self.training, head, device, reads=self.criterion.reads)
-        self.held_table = None
-        if self.held_out is not None:
-            self.held_table = make_table(self.held_out, head, device, reads=self.criterion.reads, held_out=True)
+        self.table = self.tabulate(self.training)
+        self.held_table = None if self.held_out is None else self.tabulate(self.held_out, held_out=True)
         self.weights = self.weights_class(
             self.network, self.processes, weight_decay=self.weight_decay, rates=self.rates
         )
@@ -110,6 +107,11 @@ class Fit(FitOptions):
     def make_loss(self, kind: str) -> Loss:
         """The loss that was asked for, or the usual one of a kind of data."""
         return make_loss(DEFAULTS[kind] if self.loss is None else self.loss)  # type: ignore[index]
+
+    def tabulate(self, data: Any, *, held_out: bool = False) -> Table:
+        """The rows of some judgements as tensors."""
+        network = self.network
+        return make_table(data, network.head, network.device, reads=self.criterion.reads, held_out=held_out)
 
     # ---- the whole of it ------------------------------------------------------------------------------------------------
 
@@ -208,7 +210,7 @@ class Fit(FitOptions):
             named = sorted(set(self.processes.gather(broken))) or sorted(set(rows.tolist()))
             items = [item for row in self.table.items(rows.new_tensor(named[:3])).tolist() for item in row if item >= 0]
             raise FitStopped(
-                self.why_stopped(self.done + 1, measured, length, named, [self.training.items[i] for i in items])
+                self.why_stopped(self.done + 1, measured, length, named, [self.training.items[i] for i in items[:12]])
             )
         rate = self.learning_rate * schedule_factor(self.schedule, self.done / steps, self.done, self.warmup_steps)
         self.weights.step(rate)
@@ -271,8 +273,8 @@ class Fit(FitOptions):
     # ---- evaluation -----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _evaluate(self, record: FitRecord) -> None:
-        """Try the held-out rows, and remember the weights when they are the best so far."""
+    def _measured(self) -> dict[str, float]:
+        """Loss and agreement on the held-out rows."""
         assert self.held_inputs is not None
         assert self.held_table is not None
         head, table = self.network.head, self.held_table
@@ -285,11 +287,11 @@ class Fit(FitOptions):
             each = criterion(head, outputs, table.rows(rows, table.items(rows)))
             weight = torch.ones_like(each[:, 0] if each.dim() > 1 else each) if table.weight is None else table.weight
             mean = _weighted(each, weight).sum(0) / weight.sum().clamp(min=1e-12)
-            found = {
-                "step": self.done,
-                "loss": float(mean.mean()),
-                **table.measure(head, outputs),
-            }
+            return {"loss": float(mean.mean()), **table.measure(head, outputs)}
+
+    def _evaluate(self, record: FitRecord) -> None:
+        """Try the held-out rows, and remember the weights when they are the best so far."""
+        found = {"step": self.done, **self._measured()}
         record.evaluation(found)
         if self.best is None or self.rank(found, self.table.kind) > self.rank(self.best, self.table.kind):
             self.best, self.best_weights = found, copied(module_state(cut(self.network)))

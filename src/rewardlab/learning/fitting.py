@@ -18,7 +18,7 @@ from rewardlab.training.objectives.learner import Schedule
 if TYPE_CHECKING:
     from rewardlab.training.trackers import Tracker
 
-__all__ = ["Fit", "FitResult", "FitStopped", "fit", "fit_defaults"]
+__all__ = ["Fit", "FitResult", "FitStopped", "fit", "fit_defaults", "fit_of"]
 
 
 def fit(
@@ -51,6 +51,9 @@ def fit(
     checkpoint_every: int | None = None,
 ) -> FitResult:
     """Fit a reward model to judgements, in place.
+
+    A latent head is fitted to users: its rows are they, their comparisons name them as annotators, and the loss is the
+    evidence lower bound (`rewardlab.learning.latent_fit.EvidenceLoss`).
 
     Args:
         model: what is fitted.
@@ -92,7 +95,16 @@ def fit(
         FitStopped: the loss is no number any more. The last checkpoint stays, and the weights are those before that step.
     """
     options = dict(locals())
-    return Fit(**options).run()
+    return fit_of(model)(**options).run()
+
+
+def fit_of(model: RewardModel) -> type[Fit]:
+    """The fit that goes with the head of a model: latent heads are fitted to users, all others to single judgements."""
+    if model.network.head.kind != "latent":
+        return Fit
+    from rewardlab.learning.latent_fit import LatentUsersFit
+
+    return LatentUsersFit
 
 
 def fit_defaults(options: Mapping[str, Any]) -> dict[str, Any]:

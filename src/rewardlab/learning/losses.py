@@ -240,6 +240,7 @@ LOSSES = Registry(
         "correctness": "rewardlab.learning.correctness:CorrectnessLoss",
         "process": "rewardlab.learning.item_losses:ProcessLoss",
         "contrastive": "rewardlab.learning.losses:ContrastiveLoss",
+        "evidence_lower_bound": "rewardlab.learning.latent_fit:EvidenceLoss",
     },
     group="rewardlab.losses",
 )

@@ -2,6 +2,7 @@
 
 Of every user's comparisons some are encoded (the context) and *others* are predicted. The set that is encoded and the
 comparisons that are predicted never overlap, so that the numbers are about new questions and not about remembered answers.
+`rewardlab.learning.fit` minimises the same, with held-out comparisons, checkpoints and the rest of what it does.
 """
 
 from __future__ import annotations
@@ -185,9 +186,21 @@ def annealed(done: float, cycles: int) -> float:
 def _draw(
     table: Tensor, counts: Tensor, size: int, targets: int, draw: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Comparisons of some users in random order: rows, which of them are read, and which are predicted; [user, place]."""
+    return dealt(table, counts, size, targets, torch.rand(table.shape, generator=draw).to(table.device))
+
+
+def dealt(table: Tensor, counts: Tensor, size: int, targets: int, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Comparisons of some users in random order: rows, which of them are read, and which are predicted; [user, place].
+
+    Args:
+        table: int64[user, comparison], the rows of each user.
+        counts: int64[user], how many of them stand there.
+        size: comparisons that are read; users with fewer have all but one read.
+        targets: comparisons that are predicted, at most.
+        mixed: float[user, comparison] in [0, 1), by which they are put in order.
+    """
     stand = torch.arange(table.shape[1], device=table.device) < counts.unsqueeze(1)
-    order = torch.rand(table.shape, generator=draw).to(table.device).masked_fill(~stand, 2.0).argsort(1)
+    order = mixed.masked_fill(~stand, 2.0).argsort(1)
     width = min(size + targets, table.shape[1])
     rows = table.gather(1, order)[:, :width]
     place = torch.arange(width, device=table.device)

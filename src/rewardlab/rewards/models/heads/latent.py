@@ -255,7 +255,8 @@ class LatentHead(Head):
             return context.latent
         if self.training and torch.is_grad_enabled():
             raise ValueError(
-                "a latent head is fitted to sets of comparisons by users; use rewardlab.learning.variational.fit_latent"
+                "a latent head is fitted to sets of comparisons by users; use rl.fit, whose loss for it is "
+                "evidence_lower_bound"
             )
         prior = self.prior_mean.expand(rows, -1)
         users = None if context is None else context.users
