@@ -174,7 +174,7 @@ def test_bad_input_is_named():
         log_importance_weights(now, old[:, :5], mask)
     with pytest.raises(ValueError, match="mask must be bool"):
         log_importance_weights(now, old, mask.float())
-    with pytest.raises(ValueError, match='level must be "token"'):
+    with pytest.raises(ValueError, match="level must be one of token, step"):
         log_importance_weights(now, old, mask, level="word")
     with pytest.raises(ValueError, match=r"clip_low must be in \[0, 1\] or None, got 1.5"):
         clipped_surrogate(now, advantages, clip_low=1.5)

@@ -8,15 +8,15 @@ sum of the pieces' losses is the loss of the whole.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from rewardlab.functional.kl import LARGEST_LOG_RATIO, Estimator, kl_estimate
 
-Level = Literal["token", "sequence", "trajectory"]
-Normalise = Literal["sequence_mean", "token_mean", "constant"]
+Level = Literal["token", "step", "step_product", "sequence", "trajectory"]
+Normalise = Literal["sequence_mean", "token_mean", "constant", "step_mean", "step_sum"]
 
 
 class Surrogate(NamedTuple):
@@ -32,22 +32,26 @@ class Surrogate(NamedTuple):
 
 
 def log_importance_weights(
-    logprobs: Tensor, behaviour_logprobs: Tensor, mask: Tensor, *, level: Level = "token"
+    logprobs: Tensor, behaviour_logprobs: Tensor, mask: Tensor, *, level: Level = "token", step: Tensor | None = None
 ) -> Tensor:
     """Logarithm of the ratio between the policy and the one that sampled.
 
     Source: level "token" is PPO (Schulman et al. 2017, arXiv 1707.06347, equation 6); "sequence" is the length-normalised
     ratio of GSPO (Zheng et al. 2025, arXiv 2507.18071, equation 7); "trajectory" is the ratio of whole sequences that
-    REINFORCE and RLOO ask for (Ahmadian et al. 2024, arXiv 2402.14740).
+    REINFORCE and RLOO ask for (Ahmadian et al. 2024, arXiv 2402.14740). "step" and "step_product" are the same two over the
+    tokens of one action of a multi-turn trajectory.
 
     Args:
         logprobs: float[batch, token], of the sampled tokens under the policy.
         behaviour_logprobs: float[batch, token], when they were sampled.
         mask: bool[batch, token], tokens that the policy wrote.
-        level: "token", "sequence" (mean over a row's tokens) or "trajectory" (sum over them).
+        level: "token", "sequence" (mean over a row's tokens) or "trajectory" (sum over them); "step" and "step_product" are
+            mean and sum over the tokens of an action.
+        step: int[batch, token], index of the action of each written token; for the last two.
 
     Returns:
-        float[batch, token] for "token", else float[batch, 1]. Limited to +-20, so that its exponential stays finite.
+        float[batch, token], or float[batch, 1] for "sequence" and "trajectory". Limited to +-20, so that its exponential
+        stays finite.
 
     Raises:
         ValueError: shapes differ, or the level is unknown.
@@ -58,8 +62,14 @@ def log_importance_weights(
         difference = difference.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
     elif level == "trajectory":
         difference = difference.sum(-1, keepdim=True)
+    elif level in ("step", "step_product"):
+        place = _step_places(mask, step, f"level={level!r}")
+        sums = _sum_of_steps(difference, place)
+        if level == "step":
+            sums = sums / _sum_of_steps(mask.to(sums.dtype), place).clamp(min=1.0)
+        difference = torch.where(mask, sums.gather(1, place), 0.0)
     elif level != "token":
-        raise ValueError(f'level must be "token", "sequence" or "trajectory", got {level!r}')
+        raise ValueError(f"level must be one of {', '.join(get_args(Level))}, got {level!r}")
     return difference.clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
 
 
@@ -127,6 +137,8 @@ def token_weights(
     constant: float | None = None,
     sequences: int | None = None,
     tokens: int | None = None,
+    step: Tensor | None = None,
+    steps: int | None = None,
 ) -> Tensor:
     """Weight of each token in the loss; the loss of a batch is `(losses * weights).sum()`.
 
@@ -137,10 +149,13 @@ def token_weights(
     Args:
         mask: bool[batch, token], tokens that the policy wrote.
         normalise: "sequence_mean" (each sequence counts the same), "token_mean" (each token counts the same), or "constant"
-            (each token weighs 1 / constant in its sequence, however long that is).
+            (each token weighs 1 / constant in its sequence, however long that is); "step_mean" (each action counts the same,
+            whatever its length) or "step_sum" (the same, but added up in each sequence and not averaged).
         constant: the fixed length by which "constant" divides.
         sequences: sequences in the whole batch, where `mask` is a piece of it; its own rows by default.
         tokens: written tokens in the whole batch; those of `mask` by default.
+        step: int[batch, token], index of the action of each written token; for "step_mean" and "step_sum".
+        steps: actions in the whole batch; those of `step` by default.
 
     Returns:
         float32[batch, token]; 0 where the mask is False.
@@ -162,7 +177,15 @@ def token_weights(
                 f'normalise="constant" needs constant=, the length to divide by (the longest answer allowed), got {constant}'
             )
         return written / (float(constant) * max(rows, 1))
-    raise ValueError(f'normalise must be "sequence_mean", "token_mean" or "constant", got {normalise!r}')
+    if normalise in ("step_mean", "step_sum"):
+        place = _step_places(mask, step, f"normalise={normalise!r}")
+        lengths = _sum_of_steps(written, place)
+        if normalise == "step_sum":
+            count = float(max(rows, 1))
+        else:
+            count = float(max(int((lengths > 0).sum()) if steps is None else steps, 1))
+        return written / (lengths.gather(1, place).clamp(min=1.0) * count)
+    raise ValueError(f"normalise must be one of {', '.join(get_args(Normalise))}, got {normalise!r}")
 
 
 def grpo_loss(
@@ -310,6 +333,21 @@ def whiten(values: Tensor, mask: Tensor, *, epsilon: float = 1e-8) -> Tensor:
     rounding = deviation.abs().max() <= torch.finfo(values.dtype).eps * 4 * largest if values.numel() else True
     standard = (deviation.square().sum() / count).sqrt()
     return torch.where(torch.as_tensor(rounding, device=values.device), 0.0, deviation / (standard + epsilon))
+
+
+def _step_places(mask: Tensor, step: Tensor | None, option: str) -> Tensor:
+    if step is None or step.shape != mask.shape:
+        raise ValueError(
+            f"{option} needs step, the index of the action of each token, of shape {tuple(mask.shape)}, got "
+            f"{None if step is None else tuple(step.shape)}"
+        )
+    return step.long().clamp(min=0)
+
+
+def _sum_of_steps(values: Tensor, place: Tensor) -> Tensor:
+    """float[batch, step]: what the tokens of each action add up to; tokens outside of actions must be 0."""
+    size = int(place.max()) + 1 if place.numel() else 1
+    return values.new_zeros(place.shape[0], size).scatter_add(1, place, values)
 
 
 def _check_shapes(mask: Tensor, **tensors: Tensor) -> None:

@@ -86,7 +86,7 @@ def generalised_advantage_estimation(
     _check_share("discount", discount)
     _check_share("smoothing", smoothing)
     delta = rewards + discount * torch.where(terminated, 0.0, next_values) - values
-    return _reverse_scan(delta, torch.where(ended, 0.0, discount * smoothing).to(delta.dtype))
+    return _reverse_scan(delta, torch.full_like(delta, discount * smoothing).masked_fill(ended, 0.0))
 
 
 def _reverse_scan(inputs: Tensor, decay: Tensor) -> Tensor:

@@ -1,14 +1,11 @@
 """Language-model policies: a transformers model, its tokenizer, and how a conversation becomes tokens.
 
-A policy is saved the way `transformers` and `peft` save (safetensors, `tokenizer.json`, the chat template), with one more
-file, `policy.json`; other programs load the directory as they load any model. Nothing is pickled.
+A policy may have a value head beside its model, which says what a state is worth (`add_value_head`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -16,7 +13,8 @@ import numpy as np
 
 from rewardlab.extras import require
 from rewardlab.parsing import Syntax, parse_tool_calls
-from rewardlab.policies.lora import LoraSettings, add_lora, without_adapters
+from rewardlab.policies.lora import LoraSettings, add_lora
+from rewardlab.policies.saving import FILE, load_policy, save_policy
 from rewardlab.policies.templates import ChatTemplate
 from rewardlab.types import Message, Tokens, Trajectory
 
@@ -25,9 +23,7 @@ if TYPE_CHECKING:
 
     from rewardlab.policies.engines.base import Engine, Sampling
     from rewardlab.policies.speaking import LocalSpeaker
-
-_FILE = "policy.json"
-_BASE = "base"
+    from rewardlab.policies.value_head import ValueHead
 
 __all__ = ["LanguageModelPolicy", "LoraSettings", "add_lora"]
 
@@ -65,6 +61,7 @@ class LanguageModelPolicy:
         self.tokenizer = tokenizer
         self.tool_syntax: Syntax = tool_syntax
         self.source = source
+        self.value_head: ValueHead | None = None
         self.template = ChatTemplate(tokenizer, _stop_ids(model), template_options)
         self._engine: Engine | None = None
 
@@ -100,7 +97,7 @@ class LanguageModelPolicy:
         """
         require("torch", extra="lm", why="A language-model policy")
         transformers = require("transformers", extra="lm", why="A language-model policy")
-        if (Path(name_or_path) / _FILE).is_file():
+        if (Path(name_or_path) / FILE).is_file():
             if lora is not None:
                 raise ValueError(
                     f"{name_or_path} is a saved policy, whose adapters are loaded as they were saved; "
@@ -166,6 +163,24 @@ class LanguageModelPolicy:
         ).to(device)
         return cls(model if lora is None else add_lora(model, lora), tokenizer)
 
+    def add_value_head(self, *, hidden: int = 128, seed: int = 0) -> ValueHead:
+        """Give the policy a fresh value head, which says 0 of every state until it is trained.
+
+        Args:
+            hidden: width of the layer between the model's last hidden state and the value; 0 for a linear head.
+            seed: of the weights.
+
+        Raises:
+            ValueError: there is one already, or the model shows no output layer.
+        """
+        from rewardlab.policies.value_head import ValueHead, model_width
+
+        if self.value_head is not None:
+            raise ValueError("the policy has a value head already; set policy.value_head = None first to drop it")
+        head = ValueHead(model_width(self.model), hidden=hidden, seed=seed).to(self.device)
+        self.value_head = head
+        return head
+
     # ---- saving and loading ---------------------------------------------------------------------------------------------
 
     def save(self, directory: str | Path, *, with_base: bool | None = None) -> None:
@@ -176,27 +191,7 @@ class LanguageModelPolicy:
             with_base: for adapters, whether the base weights are written too; by default only where they cannot be loaded
                 again by name.
         """
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        adapter = hasattr(self.model, "peft_config")
-        if with_base is None:
-            with_base = self.source is None
-        with _no_progress_bars():
-            self.model.save_pretrained(directory)
-            if adapter and with_base:
-                base = self.model.get_base_model()
-                base.save_pretrained(directory / _BASE, state_dict=without_adapters(base.state_dict()))
-        self.tokenizer.save_pretrained(directory)
-        about = {
-            "format": 1,
-            "tool_syntax": self.tool_syntax,
-            "template_options": self.template.options,
-            "adapter": adapter,
-            "base": None if not adapter else _BASE if with_base else self.source,
-            "source": self.source,
-            "dtype": str(self.model.dtype).removeprefix("torch."),
-        }
-        (directory / _FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        save_policy(self, Path(directory), with_base=with_base)
 
     @classmethod
     def load(
@@ -205,6 +200,7 @@ class LanguageModelPolicy:
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
+        value_head: bool | None = None,
         **options: Any,
     ) -> LanguageModelPolicy:
         """Load what `save` wrote.
@@ -213,37 +209,18 @@ class LanguageModelPolicy:
             directory: where it was saved.
             device: where it goes; a GPU when there is one.
             dtype: another type than it was saved with.
+            value_head: whether there must be a value head (True), or none is wanted (False); None for what was saved.
             options: passed on to `AutoModelForCausalLM.from_pretrained`.
 
         Raises:
             FileNotFoundError: the directory holds no saved policy.
+            MissingValueHead: the value head is not there; the message says how to make a fresh one.
             ValueError: it was written by a later version.
         """
         require("torch", extra="lm", why="A language-model policy")
-        transformers = require("transformers", extra="lm", why="A language-model policy")
-        directory = Path(directory)
-        if not (directory / _FILE).is_file():
-            raise FileNotFoundError(
-                f"{directory} holds no saved policy ({_FILE} is missing); use from_pretrained for a transformers model"
-            )
-        about = json.loads((directory / _FILE).read_text(encoding="utf-8"))
-        if about.get("format") != 1:
-            raise ValueError(f"{directory / _FILE} has format {about.get('format')!r}, this version reads format 1")
-        weights = directory
-        if about["adapter"]:
-            weights = directory / _BASE if about["base"] == _BASE else about["base"]
-        with _no_progress_bars():
-            model = transformers.AutoModelForCausalLM.from_pretrained(weights, dtype=dtype or about["dtype"], **options)
-        model = model.to(_device(device))
-        if about["adapter"]:
-            peft = require("peft", extra="lm", why="A policy with LoRA adapters")
-            model = peft.PeftModel.from_pretrained(model, directory, is_trainable=True)
-        return cls(
-            model.eval(),
-            transformers.AutoTokenizer.from_pretrained(directory),
-            tool_syntax=about["tool_syntax"],
-            template_options=about["template_options"],
-            source=about["source"],
+        place = _device(device)
+        return load_policy(
+            cls, Path(directory), device=place, dtype=dtype, value_head=value_head, options=dict(options)
         )
 
     # ---- what it is -----------------------------------------------------------------------------------------------------
@@ -365,20 +342,6 @@ def _stop_ids(model: Any) -> list[int]:
     if found is None:
         return []
     return [int(token) for token in found] if isinstance(found, (list, tuple)) else [int(found)]
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing a bar for every small file of a checkpoint."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _template_text(template: str | Path) -> str:

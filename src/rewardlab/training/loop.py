@@ -345,6 +345,8 @@ class Trainer:
         for seat in (self.reward, self.curriculum, self.credit):
             if hasattr(seat, "bind"):
                 seat.bind(self.policy)
+        if getattr(self.policy, "value_head", None) is not None:
+            self.processes.place(self.policy.value_head)
         self.fingerprint = fingerprint(self)
 
     def _set_temperature(self) -> None:

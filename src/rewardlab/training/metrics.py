@@ -78,6 +78,7 @@ def step_metrics(
         "groups/zero_variance": share("zero_variance_groups"),
         "groups/single": share("single_member_groups"),
         "advantage/abs_mean": advantages.abs_mean(),
+        **{f"credit/{name}": value for name, value in statistics.items() if name not in _GROUP_COUNTS},
         **trajectory_metrics(trajectories),
         **{f"update/{name}": value for name, value in measured.items()},
     }

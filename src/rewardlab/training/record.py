@@ -154,9 +154,11 @@ class Record:
         assert folder is not None  # only called where there is a run folder
         objective = dict(trainer.objective.state_dict()) if hasattr(trainer.objective, "state_dict") else {}
         reference = objective.pop("reference", None)
+        head = getattr(trainer.policy, "value_head", None)
         warming = trainer.warm_start is not None and trainer.warmed < trainer.warm_start.steps
         state = {
             "policy": module_state(_module(trainer.policy)),
+            **({} if head is None else {"value_head": module_state(head)}),
             "objective": objective,
             "warm_start": trainer.warm_start.objective.state_dict()
             if warming and trainer.warm_start is not None
@@ -194,6 +196,7 @@ class Record:
         if training["done"] > trainer.steps:
             raise ValueError(f"{str(folder.path)!r} holds {training['done']} steps, more than steps={trainer.steps}")
         load_module_state(_module(trainer.policy), state["policy"])
+        self._restore_value_head(state.get("value_head"))
         if hasattr(trainer.objective, "load_state_dict"):
             reference = {"reference": state["reference"]} if "reference" in state else {}
             trainer.objective.load_state_dict({**state["objective"], **reference})
@@ -208,6 +211,26 @@ class Record:
             folder.rewind(training["sizes"], training["trajectories"])
         trainer.processes.wait()
         self.metrics, self.evaluations = folder.read("metrics.jsonl"), folder.read("evaluations.jsonl")
+
+    def _restore_value_head(self, saved: dict[str, torch.Tensor] | None) -> None:
+        head, folder = getattr(self.trainer.policy, "value_head", None), self.folder
+        assert folder is not None  # only called where there is a run folder
+        if head is None and saved is None:
+            return
+        if saved is None:
+            from rewardlab.policies.value_head import MissingValueHead
+
+            raise MissingValueHead(
+                f"the checkpoint in {str(folder.path)!r} has no value head, but the policy has one: the training was begun "
+                "without; go on without it (policy.value_head = None and credit that needs none), or choose another output "
+                "folder, where the policy starts with a fresh one"
+            )
+        if head is None:
+            raise ValueError(
+                f"the checkpoint in {str(folder.path)!r} has a value head, but the policy has none; use the credit and "
+                "objective that the training was begun with, or call policy.add_value_head() first"
+            )
+        load_module_state(head, saved)
 
     # ---- trackers -----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,9 @@ from rewardlab.training.credit.base import Advantages, Credit
 if TYPE_CHECKING:
     from rewardlab.training.credit.anchors import AnchorStates
     from rewardlab.training.credit.baselines import Batch, Group, LeaveOneOut
+    from rewardlab.training.credit.duration import DurationAware, Outcome, RewardRate
     from rewardlab.training.credit.extremes import Extremes
+    from rewardlab.training.credit.gae import GAE
     from rewardlab.training.credit.mixtures import EpisodePlusStep
     from rewardlab.training.credit.potentials import PotentialBased
     from rewardlab.training.credit.returns import Redistributed, ReturnToGo, TurnRewards
@@ -28,12 +30,15 @@ CREDITS = Registry(
         "batch": "rewardlab.training.credit.baselines:Batch",
         "best": "rewardlab.training.credit.selection:Best",
         "extremes": "rewardlab.training.credit.extremes:Extremes",
+        "gae": "rewardlab.training.credit.gae:GAE",
         "return_to_go": "rewardlab.training.credit.returns:ReturnToGo",
         "turn_rewards": "rewardlab.training.credit.returns:TurnRewards",
         "redistributed": "rewardlab.training.credit.returns:Redistributed",
         "potential_based": "rewardlab.training.credit.potentials:PotentialBased",
         "anchor_states": "rewardlab.training.credit.anchors:AnchorStates",
         "episode_plus_step": "rewardlab.training.credit.mixtures:EpisodePlusStep",
+        "duration_aware": "rewardlab.training.credit.duration:DurationAware",
+        "reward_rate": "rewardlab.training.credit.duration:RewardRate",
     },
     group="rewardlab.credits",
 )
@@ -43,7 +48,9 @@ __getattr__, __dir__, _ = lazy_names(
     {
         "rewardlab.training.credit.anchors": ["AnchorStates"],
         "rewardlab.training.credit.baselines": ["Batch", "Group", "LeaveOneOut"],
+        "rewardlab.training.credit.duration": ["DurationAware", "Outcome", "RewardRate"],
         "rewardlab.training.credit.extremes": ["Extremes"],
+        "rewardlab.training.credit.gae": ["GAE"],
         "rewardlab.training.credit.mixtures": ["EpisodePlusStep"],
         "rewardlab.training.credit.potentials": ["PotentialBased"],
         "rewardlab.training.credit.returns": ["Redistributed", "ReturnToGo", "TurnRewards"],
@@ -53,17 +60,21 @@ __getattr__, __dir__, _ = lazy_names(
 
 __all__ = [
     "CREDITS",
+    "GAE",
     "Advantages",
     "AnchorStates",
     "Batch",
     "Best",
     "Credit",
+    "DurationAware",
     "EpisodePlusStep",
     "Extremes",
     "Group",
     "LeaveOneOut",
+    "Outcome",
     "PotentialBased",
     "Redistributed",
     "ReturnToGo",
+    "RewardRate",
     "TurnRewards",
 ]

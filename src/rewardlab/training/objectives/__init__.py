@@ -9,9 +9,10 @@ from rewardlab.registry import Registry
 
 if TYPE_CHECKING:
     from rewardlab.training.objectives.base import NonFiniteUpdate, Objective
-    from rewardlab.training.objectives.policy_gradient import GRPO, RLOO, ReinforcePlusPlus
+    from rewardlab.training.objectives.policy_gradient import GRPO, RLOO, ReinforcePlusPlus, StepGRPO, StepRLOO
     from rewardlab.training.objectives.self_play import GPO
     from rewardlab.training.objectives.supervised import RAFT, Supervised
+    from rewardlab.training.objectives.values import AWR, PPO
 
 OBJECTIVES = Registry(
     "objective",
@@ -19,6 +20,10 @@ OBJECTIVES = Registry(
         "grpo": "rewardlab.training.objectives.policy_gradient:GRPO",
         "rloo": "rewardlab.training.objectives.policy_gradient:RLOO",
         "reinforce_plus_plus": "rewardlab.training.objectives.policy_gradient:ReinforcePlusPlus",
+        "step_grpo": "rewardlab.training.objectives.policy_gradient:StepGRPO",
+        "step_rloo": "rewardlab.training.objectives.policy_gradient:StepRLOO",
+        "ppo": "rewardlab.training.objectives.values:PPO",
+        "awr": "rewardlab.training.objectives.values:AWR",
         "gpo": "rewardlab.training.objectives.self_play:GPO",
         "supervised": "rewardlab.training.objectives.supervised:Supervised",
         "raft": "rewardlab.training.objectives.supervised:RAFT",
@@ -30,20 +35,31 @@ __getattr__, __dir__, _ = lazy_names(
     __name__,
     {
         "rewardlab.training.objectives.base": ["NonFiniteUpdate", "Objective"],
-        "rewardlab.training.objectives.policy_gradient": ["GRPO", "RLOO", "ReinforcePlusPlus"],
+        "rewardlab.training.objectives.policy_gradient": [
+            "GRPO",
+            "RLOO",
+            "ReinforcePlusPlus",
+            "StepGRPO",
+            "StepRLOO",
+        ],
         "rewardlab.training.objectives.self_play": ["GPO"],
         "rewardlab.training.objectives.supervised": ["RAFT", "Supervised"],
+        "rewardlab.training.objectives.values": ["AWR", "PPO"],
     },
 )
 
 __all__ = [
+    "AWR",
     "GPO",
     "GRPO",
     "OBJECTIVES",
+    "PPO",
     "RAFT",
     "RLOO",
     "NonFiniteUpdate",
     "Objective",
     "ReinforcePlusPlus",
+    "StepGRPO",
+    "StepRLOO",
     "Supervised",
 ]

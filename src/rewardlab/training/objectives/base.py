@@ -16,28 +16,28 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rewardlab.functional.kl import Estimator, kl_estimate
-from rewardlab.functional.policy_losses import Normalise, token_weights
-from rewardlab.policies.logprobs import token_logprobs, token_logprobs_and_entropy
+from rewardlab.functional.kl import kl_estimate
+from rewardlab.functional.policy_losses import token_weights
+from rewardlab.policies.logprobs import token_logprobs
+from rewardlab.policies.reading import Reading, read_tokens
 from rewardlab.training.credit.base import Advantages
 from rewardlab.training.objectives.cutting import Cut, cut_rows, rows_of
-from rewardlab.training.objectives.learner import Learner, Schedule, schedule_factor
-from rewardlab.training.objectives.rows import Piece, Row, make_piece, make_rows
+from rewardlab.training.objectives.learner import Learner, schedule_factor
+from rewardlab.training.objectives.options import UpdateOptions
+from rewardlab.training.objectives.rows import Piece, Row, Totals, make_piece, make_rows
 from rewardlab.training.processes import Processes
 from rewardlab.types import Trajectory
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
 STATISTICS = ("loss", "tokens", "kl", "clipped", "entropy", "ratio")
-"""What is summed over the written tokens of a mini-batch, in this order; the largest ratio comes last."""
+"""What is summed over the written tokens of a mini-batch, in this order; then come an objective's own sums, and the largest
+ratio."""
 
 
 class NonFiniteUpdate(RuntimeError):
@@ -45,58 +45,8 @@ class NonFiniteUpdate(RuntimeError):
 
 
 @dataclass(kw_only=True)
-class Objective(ABC):
-    """What an update optimises, and how. Subclasses define `token_losses`.
-
-    Args:
-        learning_rate: of AdamW, at its highest.
-        schedule: "constant", or falling to 0 over the training along a line ("linear") or half a "cosine".
-        warmup: optimiser steps over which the learning rate rises.
-        betas: of AdamW.
-        weight_decay: of AdamW.
-        max_grad_norm: gradients are scaled down to this norm; None for no limit.
-        epochs: how often each trajectory is used.
-        mini_batches: optimiser steps in each epoch.
-        micro_batch_tokens: most padded tokens that go through the model at once; bounds memory, and changes numbers only
-            by rounding. None for 2048 on a CPU (where larger pieces are slower) and 8192 elsewhere.
-        share_prompts: whether answers to one prompt go through the model behind a single copy of it, where that is less
-            work and the model gives the same numbers; changes numbers only by rounding.
-        normalise: how tokens are weighted; see `rewardlab.functional.token_weights`.
-        constant: the length that `normalise="constant"` divides by.
-        kl_coefficient: weight of the divergence from the reference in the loss; 0 needs no reference.
-        kl_estimator: "k1", "k2" or "k3"; see `rewardlab.functional.kl_estimate` for what each does as a loss.
-        reference: the policy as it was at its first update ("start": a copy of the trained weights, so with LoRA of the
-            adapter alone), or the model below its LoRA adapter ("base").
-        old_logprobs: ratios are taken to the log-probabilities recorded while sampling ("behaviour"), or to those of the
-            policy before the update, computed again ("recomputed"; free of charge with a single optimiser step).
-        temperature: at which the trajectories were sampled; None for what the loop samples at, and 1 outside of it.
-        entropy: whether to measure the entropy of the policy at each token.
-        on_non_finite: "raise" where a loss or gradient is not finite, or "skip" that mini-batch and count it.
-        seed: of the order of trajectories when there are several mini-batches.
-        accelerator: a configured `accelerate.Accelerator`; None for a default one.
-    """
-
-    learning_rate: float = 1e-5
-    schedule: Schedule = "constant"
-    warmup: int = 0
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.0
-    max_grad_norm: float | None = 1.0
-    epochs: int = 1
-    mini_batches: int = 1
-    micro_batch_tokens: int | None = None
-    share_prompts: bool = True
-    normalise: Normalise = "sequence_mean"
-    constant: float | None = None
-    kl_coefficient: float = 0.0
-    kl_estimator: Estimator = "k3"
-    reference: Literal["start", "base"] = "start"
-    old_logprobs: Literal["behaviour", "recomputed"] = "behaviour"
-    temperature: float | None = None
-    entropy: bool = True
-    on_non_finite: Literal["raise", "skip"] = "raise"
-    seed: int = 0
-    accelerator: Accelerator | None = field(default=None, repr=False)
+class Objective(UpdateOptions, ABC):
+    """What an update optimises. Subclasses define `token_losses`; the options are those of `UpdateOptions`."""
 
     updates: int = field(default=0, init=False)
     """Optimiser steps so far."""
@@ -107,40 +57,8 @@ class Objective(ABC):
 
     default_credit: ClassVar[str] = "group"
     """The short name of the credit that goes with this objective when a training names none."""
-    kl_in_reward: ClassVar[bool] = False
-    """Whether the divergence is paid for in the advantages and not in the loss."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("mini_batches", 1), ("micro_batch_tokens", 1), ("warmup", 0)):
-            value = getattr(self, name)
-            if value is None and name == "micro_batch_tokens":
-                continue
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-        for name in ("learning_rate", "weight_decay", "kl_coefficient"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be finite and not negative, got {value}")
-        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
-            raise ValueError(f"max_grad_norm must be positive, or None for no limit, got {self.max_grad_norm}")
-        if self.temperature is not None and not self.temperature > 0:
-            raise ValueError(
-                f"temperature must be positive, got {self.temperature}; greedy samples cannot be trained on"
-            )
-        if self.normalise == "constant" and not self.constant:
-            raise ValueError(
-                'normalise="constant" needs constant=, the length to divide by (the longest answer allowed)'
-            )
-        for name, allowed in (
-            ("schedule", ("constant", "linear", "cosine")),
-            ("normalise", ("sequence_mean", "token_mean", "constant")),
-            ("kl_estimator", ("k1", "k2", "k3")),
-            ("reference", ("start", "base")),
-            ("old_logprobs", ("behaviour", "recomputed")),
-            ("on_non_finite", ("raise", "skip")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+    own_statistics: ClassVar[tuple[str, ...]] = ()
+    """What `further_loss` sums beside `STATISTICS`."""
 
     # ---- what subclasses define ---------------------------------------------------------------------------------------
 
@@ -156,8 +74,26 @@ class Objective(ABC):
             Three [batch, token]: losses, the ratio to the old policy, and whether clipping took the gradient away.
         """
 
-    def shape_advantages(self, rows: list[Row]) -> None:  # noqa: B027  # most objectives change nothing
+    def shape_advantages(self, rows: list[Row]) -> None:  # most objectives change nothing
         """Change the rows' advantages before the update; called once for all rows of a step."""
+
+    def further_loss(self, reading: Reading, piece: Piece, totals: Totals) -> tuple[Tensor | None, list[Tensor]]:
+        """What is added to the loss of a piece beside that of its tokens, and the sums named by `own_statistics`."""
+        return None, []
+
+    def heads(self, policy: Any) -> dict[str, torch.nn.Module]:
+        """Modules beside the policy's model that this objective trains, by name."""
+        return {}
+
+    @property
+    def kl_in_reward(self) -> bool:
+        """Whether the divergence is paid for in the advantages and not in the loss."""
+        return False
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether log-probabilities under the reference are computed."""
+        return bool(self.kl_coefficient)
 
     # ---- what users call ----------------------------------------------------------------------------------------------
 
@@ -183,7 +119,7 @@ class Objective(ABC):
             NonFiniteUpdate: a loss or gradient was not finite; the weights are as before that mini-batch.
         """
         learner = self.learner(policy)
-        rows = make_rows(trajectories, advantages)
+        rows = self._rows(trajectories, advantages)
         totals: dict[str, float] = defaultdict(float)
         self._evaluation_mode(learner)
         self._prepare(learner, rows)
@@ -192,7 +128,7 @@ class Objective(ABC):
             for batch in self._mini_batches(rows, epoch):
                 rate = self.learning_rate * schedule_factor(self.schedule, progress, self.updates, self.warmup)
                 self._optimise(learner, batch, rate, totals)
-        return _summary(totals, rate)
+        return self.summary(totals, rate)
 
     def learner(self, policy: Any) -> Learner:
         """The trainable weights of a policy, with the optimiser; made on first use, and again for another model."""
@@ -202,9 +138,10 @@ class Objective(ABC):
                 f"an objective trains policies that have a torch .model, got {type(policy).__name__}; "
                 "use LanguageModelPolicy, or wrap your model in an object with .model and .tokenizer"
             )
-        if self._learner is None or self._learner.model is not model:
+        heads = self.heads(policy)
+        if self._learner is None or self._learner.model is not model or self._learner.heads != heads:
             processes = Processes(self.accelerator)
-            self._learner = Learner(model, processes, betas=self.betas, weight_decay=self.weight_decay)
+            self._learner = Learner(model, processes, betas=self.betas, weight_decay=self.weight_decay, heads=heads)
             if self._loaded is not None:
                 self._learner.load_state_dict(self._loaded)
                 self._loaded = None
@@ -224,14 +161,21 @@ class Objective(ABC):
             self._learner.load_state_dict(self._loaded)
             self._loaded = None
 
+    def summary(self, totals: dict[str, float], rate: float) -> dict[str, float]:
+        """What `update` returns, from the sums of all optimiser steps."""
+        return _summary(totals, rate)
+
     # ---- the pass -----------------------------------------------------------------------------------------------------
+
+    def _rows(self, trajectories: Sequence[Trajectory], advantages: Advantages) -> list[Row]:
+        return make_rows(trajectories, advantages)
 
     def _prepare(self, learner: Learner, rows: list[Row]) -> None:
         """Compute what does not change during the update: old and reference log-probabilities, shaped advantages."""
         if self.old_logprobs == "recomputed" and self.epochs * self.mini_batches > 1:
             for row, old in zip(rows, self._measure(learner, rows), strict=True):
                 row.old = old
-        if self.kl_coefficient:
+        if self.needs_reference:
             with learner.as_reference(self.reference):
                 for row, logprobs in zip(rows, self._measure(learner, rows), strict=True):
                     row.reference = logprobs
@@ -245,20 +189,21 @@ class Objective(ABC):
 
     def _optimise(self, learner: Learner, batch: list[Row], rate: float, totals: dict[str, float]) -> None:
         """One optimiser step."""
-        written = sum(int(row.written.sum()) for row in batch)
+        whole = Totals.of(batch)
         working = [row for row in batch if self._needs_loss(row)]
-        totals["tokens"] += written
+        totals["tokens"] += whole.tokens
         if not working:
             totals["idle"] += 1
             return
-        sums, losses = torch.zeros(len(STATISTICS) + 1, device=learner.device), []
-        own = _share(working, learner.processes)
+        names = (*STATISTICS, *self.own_statistics)
+        sums, losses = torch.zeros(len(names) + 1, device=learner.device), []
+        own = self._share(working, learner.processes)
         pieces = []
         for cut in self._cut(own, learner):
             part, sizes = rows_of(cut, own)
             pieces.append(part)
             piece = make_piece(part, learner.device, sizes)
-            statistics = self._backward(learner, piece, sequences=len(batch), tokens=written)
+            statistics = self._backward(learner, piece, whole)
             losses.append(statistics[0])
             sums = torch.cat([sums[:-1] + statistics[:-1], torch.maximum(sums[-1:], statistics[-1:])])
         everyone = learner.processes.stack(sums)
@@ -275,39 +220,44 @@ class Objective(ABC):
         totals["steps"] += 1
         totals["grad_norm"] += numbers[-1]
         totals["ratio_max"] = max(totals["ratio_max"], numbers[-2])
-        for name, value in zip(STATISTICS, numbers, strict=False):
+        for name, value in zip(names, numbers, strict=False):
             totals[f"sum_{name}"] += value
 
-    def _backward(self, learner: Learner, piece: Piece, *, sequences: int, tokens: int) -> Tensor:
+    def _backward(self, learner: Learner, piece: Piece, totals: Totals) -> Tensor:
         """Add a piece's gradients; return its loss and the sums of its statistics."""
         with learner.processes.accelerator.autocast():
-            logprobs, entropies = self._logprobs(learner, piece)
+            reading = self._read(learner, piece)
+        logprobs = reading.logprobs
         if self.old_logprobs == "recomputed" and self.epochs * self.mini_batches == 1:
             piece.old.copy_(logprobs.detach())
         losses, ratio, clipped = self.token_losses(logprobs, piece)
         divergence = torch.zeros_like(losses)
-        if piece.reference is not None:
+        if piece.reference is not None and self.kl_coefficient:
             if not self.kl_in_reward:
                 divergence = kl_estimate(logprobs, piece.reference, self.kl_estimator)
                 losses = losses + self.kl_coefficient * divergence
             else:
                 divergence = kl_estimate(logprobs.detach(), piece.reference, self.kl_estimator)
         weights = token_weights(
-            piece.mask, normalise=self.normalise, constant=self.constant, sequences=sequences, tokens=tokens
-        )
+            piece.mask, normalise=self.normalise, constant=self.constant, sequences=totals.sequences, tokens=totals.tokens,
+            step=piece.step, steps=totals.steps,
+        )  # fmt: skip
         loss = torch.where(piece.mask, losses * weights, 0.0).sum()
+        further, own = self.further_loss(reading, piece, totals)
+        if further is not None:
+            loss = loss + further
         loss.backward()
         with torch.no_grad():
-            columns = (divergence, clipped.to(losses.dtype), entropies, ratio)
+            columns = (divergence, clipped.to(losses.dtype), reading.entropies, ratio)
             sums = [torch.where(piece.mask, column.detach(), 0.0).sum() for column in columns]
             largest = torch.where(piece.mask, ratio.detach(), 0.0).max()
-            return torch.stack([loss.detach(), piece.mask.sum().to(loss.dtype), *sums, largest])
+            return torch.stack([loss.detach(), piece.mask.sum().to(loss.dtype), *sums, *own, largest])
 
-    def _logprobs(self, learner: Learner, piece: Piece) -> tuple[Tensor, Tensor]:
-        if self.entropy:
-            return token_logprobs_and_entropy(learner.model, piece.ids, piece.attention_mask, **self._how(piece))
-        logprobs = token_logprobs(learner.model, piece.ids, piece.attention_mask, **self._how(piece))
-        return logprobs, torch.zeros_like(logprobs, requires_grad=False)
+    def _read(self, learner: Learner, piece: Piece, **options: Any) -> Reading:
+        return read_tokens(
+            learner.model, piece.ids, piece.attention_mask, piece.mask, temperature=self._temperature,
+            packing=piece.packing, **{"entropy": self.entropy, **options},
+        )  # fmt: skip
 
     def _how(self, piece: Piece) -> dict[str, Any]:
         return {"positions_mask": piece.mask, "temperature": self._temperature, "packing": piece.packing}
@@ -332,6 +282,13 @@ class Objective(ABC):
     @property
     def _temperature(self) -> float:
         return self.temperature or self.sampled_at or 1.0
+
+    def _share(self, rows: list[Row], processes: Processes) -> list[Row]:
+        """This process's rows, dealt out from long to short so that all have about as many tokens."""
+        if processes.count == 1:
+            return rows
+        ordered = sorted(rows, key=lambda row: (-len(row.tokens), row.index))
+        return ordered[processes.rank :: processes.count]
 
     def _cut(self, rows: Sequence[Row], learner: Learner) -> list[Cut]:
         budget = self.micro_batch_tokens or (2048 if learner.device.type == "cpu" else 8192)
@@ -359,14 +316,6 @@ class Objective(ABC):
             f"in the pieces concerned: {', '.join(map(str, named[:20]))}{' ...' if len(named) > 20 else ''}. Look at "
             'their advantages and log-probabilities, lower learning_rate, or set on_non_finite="skip"'
         )
-
-
-def _share(rows: list[Row], processes: Processes) -> list[Row]:
-    """This process's rows, dealt out from long to short so that all have about as many tokens."""
-    if processes.count == 1:
-        return rows
-    ordered = sorted(rows, key=lambda row: (-len(row.tokens), row.index))
-    return ordered[processes.rank :: processes.count]
 
 
 def _summary(totals: dict[str, float], rate: float) -> dict[str, float]:

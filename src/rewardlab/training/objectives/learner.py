@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -43,16 +43,24 @@ class Learner:
         processes: who trains together.
         betas: of AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
         weight_decay: of AdamW.
+        heads: modules beside the model that are trained with it, by name; the reference has nothing of them.
 
     Raises:
         ValueError: nothing in the model requires gradients.
     """
 
     def __init__(
-        self, model: nn.Module, processes: Processes, *, betas: tuple[float, float], weight_decay: float
+        self,
+        model: nn.Module,
+        processes: Processes,
+        *,
+        betas: tuple[float, float],
+        weight_decay: float,
+        heads: Mapping[str, nn.Module] | None = None,
     ) -> None:
         processes.place(model)
         self.model = model
+        self.heads = dict(heads or {})
         self.processes = processes
         self.parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         if not self.parameters:
@@ -64,8 +72,16 @@ class Learner:
                 "load the policy in float32, or train a LoRA adapter in float32",
                 stacklevel=2,
             )
+        self.head_rate: float | None = None
+        """Learning rate of the modules beside the model; None for the model's own."""
+        self._own = tuple(self.parameters)
+        groups = [list(self.parameters.values())]
+        for name, head in self.heads.items():
+            processes.place(head)
+            self.parameters |= {f"{name}.{part}": parameter for part, parameter in head.named_parameters()}
+            groups.append(list(head.parameters()))
         self.optimizer = torch.optim.AdamW(
-            list(self.parameters.values()), lr=0.0, betas=betas, weight_decay=weight_decay, fused=True
+            [{"params": group} for group in groups], lr=0.0, betas=betas, weight_decay=weight_decay, fused=True
         )
         self.reference: dict[str, Tensor] | None = None
 
@@ -81,8 +97,8 @@ class Learner:
 
     def step(self, learning_rate: float) -> None:
         """Change the weights along the gradients that are there, and drop these."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        for place, group in enumerate(self.optimizer.param_groups):
+            group["lr"] = learning_rate if place == 0 or self.head_rate is None else self.head_rate
         self.optimizer.step()
         self.drop_gradients()
 
@@ -104,7 +120,7 @@ class Learner:
     def keep_reference(self) -> None:
         """Remember the trainable weights as they are now; frozen ones are shared with the policy."""
         if self.reference is None:
-            self.reference = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+            self.reference = {name: self.parameters[name].detach().clone() for name in self._own}
 
     @contextmanager
     def as_reference(self, kind: Literal["start", "base"]) -> Iterator[None]:
@@ -118,14 +134,14 @@ class Learner:
             return
         self.keep_reference()
         assert self.reference is not None  # keep_reference made it
-        present = {name: parameter.data for name, parameter in self.parameters.items()}
+        present = {name: self.parameters[name].data for name in self._own}
         try:
-            for name, parameter in self.parameters.items():
-                parameter.data = self.reference[name].to(parameter.device)
+            for name in self._own:
+                self.parameters[name].data = self.reference[name].to(present[name].device)
             yield
         finally:
-            for name, parameter in self.parameters.items():
-                parameter.data = present[name]
+            for name in self._own:
+                self.parameters[name].data = present[name]
 
     # ---- saving -------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -32,7 +32,8 @@ class GRPO(Objective):
         clip_low: how far below 1 the ratio is followed; None for no limit.
         clip_high: how far above 1; None for no limit.
         dual_clip: the largest ratio that counts where the advantage is negative, or None.
-        level: of the ratio: "token", "sequence" (its geometric mean over the trajectory's tokens) or "trajectory".
+        level: of the ratio: "token"; "step" (its geometric mean over an action's tokens) or "step_product"; "sequence" (its
+            geometric mean over the trajectory's tokens) or "trajectory" (their product).
 
     The other options are those of `Objective`.
     """
@@ -46,8 +47,8 @@ class GRPO(Objective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.level not in ("token", "sequence", "trajectory"):
-            raise ValueError(f"level must be one of token, sequence, trajectory, got {self.level!r}")
+        if self.level not in get_args(Level):
+            raise ValueError(f"level must be one of {', '.join(get_args(Level))}, got {self.level!r}")
         # the limits are checked where they are used; here on a single token, so that a wrong one fails at once
         clipped_surrogate(
             torch.zeros(1, 1),
@@ -59,7 +60,7 @@ class GRPO(Objective):
 
     def token_losses(self, logprobs: Tensor, piece: Piece) -> tuple[Tensor, Tensor, Tensor]:
         """The clipped surrogate."""
-        log_weights = log_importance_weights(logprobs, piece.old, piece.mask, level=self.level)
+        log_weights = log_importance_weights(logprobs, piece.old, piece.mask, level=self.level, step=piece.step)
         surrogate = clipped_surrogate(
             log_weights, piece.advantages, clip_low=self.clip_low, clip_high=self.clip_high, dual_clip=self.dual_clip
         )
@@ -80,6 +81,29 @@ class RLOO(GRPO):
 
 
 @dataclass(kw_only=True)
+class StepGRPO(GRPO):
+    """GRPO over the actions of multi-turn trajectories: one ratio and one weight for each action, whatever its length.
+
+    It goes with credit that tells steps apart; with an outcome's advantage every action of a trajectory gets the same.
+    """
+
+    level: Level = "step"
+    normalise: Normalise = "step_mean"
+
+
+@dataclass(kw_only=True)
+class StepRLOO(RLOO):
+    """RLOO over the actions of multi-turn trajectories: each action is weighed by the ratio of its own probability.
+
+    On the first update the gradient is the sum over actions of the advantage times the gradient of the action's
+    log-probability; in later ones a ratio is that of one action, and not of a whole trajectory, which soon is 0 or large.
+    """
+
+    level: Level = "step_product"
+    normalise: Normalise = "step_sum"
+
+
+@dataclass(kw_only=True)
 class ReinforcePlusPlus(GRPO):
     """REINFORCE++ (Hu et al. 2025, arXiv 2501.03262); goes with credit "batch", or "group" for its baseline variant.
 
@@ -95,7 +119,11 @@ class ReinforcePlusPlus(GRPO):
     kl_estimator: Estimator = "k1"
 
     default_credit: ClassVar[str] = "batch"
-    kl_in_reward: ClassVar[bool] = True
+
+    @property
+    def kl_in_reward(self) -> bool:
+        """Always: that is what distinguishes it."""
+        return True
 
     def shape_advantages(self, rows: list[Row]) -> None:
         """Subtract the divergence that is still to come, and normalise."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,11 @@ class Row:
     target: NDArray[np.float32] | None = None
     baseline: NDArray[np.float32] | None = None
 
+    decay: float = 1.0
+    """By how much rewards that an objective adds reach back; see `Advantages.decay`."""
+    over_tokens: bool = False
+    """Whether they reach back from token to token, and not from action to action."""
+
     @property
     def written(self) -> NDArray[np.bool_]:
         """bool[token]: what the policy wrote."""
@@ -60,6 +66,9 @@ class Piece:
         advantages: float32[batch, token].
         old: float32[batch, token].
         reference: float32[batch, token], or None.
+        step: int64[batch, token], `Tokens.step`.
+        target: float32[batch, token], NaN where a value head is not asked; or None.
+        baseline: float32[batch, token], like `target`; or None.
         packing: the same rows with their prompts once, where that is less work.
     """
 
@@ -69,7 +78,37 @@ class Piece:
     advantages: Tensor
     old: Tensor
     reference: Tensor | None
+    step: Tensor
+    target: Tensor | None = None
+    baseline: Tensor | None = None
     packing: Packing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What there is in a whole mini-batch, by which losses are normalised.
+
+    Args:
+        sequences: rows.
+        tokens: written tokens.
+        steps: actions that have tokens.
+        targets: places at which a value head is asked.
+    """
+
+    sequences: int
+    tokens: int
+    steps: int
+    targets: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Totals:
+        """Count them."""
+        return cls(
+            sequences=len(rows),
+            tokens=sum(int(row.written.sum()) for row in rows),
+            steps=sum(np.unique(row.tokens.step[row.written]).size for row in rows),
+            targets=sum(int(np.isfinite(row.target).sum()) for row in rows if row.target is not None),
+        )
 
 
 def make_rows(trajectories: Sequence[Trajectory], advantages: Advantages) -> list[Row]:
@@ -115,7 +154,17 @@ def make_rows(trajectories: Sequence[Trajectory], advantages: Advantages) -> lis
             else _value_column(index, tokens, column[index], advantages.tokens is not None, name)
             for name, column in (("target", advantages.targets), ("baseline", advantages.baselines))
         }
-        rows.append(Row(index=index, tokens=tokens, advantage=advantage, old=tokens.logprobs, **columns))
+        rows.append(
+            Row(
+                index=index,
+                tokens=tokens,
+                advantage=advantage,
+                old=tokens.logprobs,
+                decay=advantages.decay,
+                over_tokens=advantages.tokens is not None,
+                **columns,
+            )
+        )
     return rows
 
 
@@ -128,7 +177,10 @@ def make_piece(rows: Sequence[Row], device: torch.device, sizes: Sequence[int] |
         sizes: how many of them share each line, in order; None where all stand alone.
     """
     batch = collate([row.tokens for row in rows], device=device)
-    references = [row.reference for row in rows if row.reference is not None]
+    references, targets, baselines = (
+        [column for row in rows if (column := getattr(row, name)) is not None]
+        for name in ("reference", "target", "baseline")
+    )
     return Piece(
         ids=batch.ids,
         attention_mask=batch.attention_mask,
@@ -136,13 +188,16 @@ def make_piece(rows: Sequence[Row], device: torch.device, sizes: Sequence[int] |
         advantages=pad([row.advantage for row in rows]).to(device),
         old=pad([row.old for row in rows]).to(device),
         reference=pad(references).to(device) if references else None,
+        step=batch.step,
+        target=pad(targets, math.nan).to(device) if targets else None,
+        baseline=pad(baselines, math.nan).to(device) if baselines else None,
         packing=_packing(rows, device, sizes) if sizes is not None and max(sizes) > 1 else None,
     )
 
 
-def pad(columns: Sequence[NDArray[np.float32]]) -> Tensor:
-    """Ragged columns as float32[batch, token], 0 on padding."""
-    padded = np.zeros((len(columns), max(column.size for column in columns)), dtype=np.float32)
+def pad(columns: Sequence[NDArray[np.float32]], fill: float = 0.0) -> Tensor:
+    """Ragged columns as float32[batch, token], with `fill` on padding."""
+    padded = np.full((len(columns), max(column.size for column in columns)), fill, dtype=np.float32)
     for index, column in enumerate(columns):
         padded[index, : column.size] = column
     return torch.from_numpy(padded)
