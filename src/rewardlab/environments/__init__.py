@@ -15,6 +15,7 @@ from rewardlab.registry import Registry
 if TYPE_CHECKING:
     from rewardlab.environments.base import Environment, Split, Step, TaskSource, play
     from rewardlab.environments.batched import EnvironmentPool
+    from rewardlab.environments.cached_tools import CachedTools
     from rewardlab.environments.gymnasium_text import GymnasiumText
     from rewardlab.environments.minigrid_text import MiniGridText
     from rewardlab.environments.single_turn import SingleTurn
@@ -46,6 +47,7 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.environments.batched": ["EnvironmentPool"],
         "rewardlab.environments.gymnasium_text": ["GymnasiumText"],
         "rewardlab.environments.minigrid_text": ["MiniGridText"],
+        "rewardlab.environments.cached_tools": ["CachedTools"],
         "rewardlab.environments.single_turn": ["SingleTurn"],
         "rewardlab.environments.textworld_text": ["TextWorldGame"],
         "rewardlab.environments.tool_environment": ["ToolEnvironment"],
@@ -56,6 +58,7 @@ __getattr__, __dir__, _ = lazy_names(
 
 __all__ = [
     "ENVIRONMENTS",
+    "CachedTools",
     "Environment",
     "EnvironmentPool",
     "GymnasiumText",
