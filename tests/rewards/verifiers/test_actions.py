@@ -74,6 +74,13 @@ def test_invented_elements_have_a_part_of_their_own() -> None:
     assert wrong_type.values.tolist() == [0.05]
 
 
+def test_binary_pays_for_the_exact_action_alone() -> None:
+    batch = [said(CLICK, CLICK), said({"type": "click", "name": "home"}, CLICK), said(END, CLICK), said(END, END)]
+    scores = rl.HierarchicalAction(granularity="binary")(batch)
+    assert scores.values.tolist() == [1, 0, 0, 1]
+    assert scores.parts["type"].values.tolist() == [0.3, 0.3, 0, 0.3]
+
+
 def test_lenient_reading_says_what_it_did() -> None:
     fenced = said(f"Sure:\n```json\n{json.dumps({'action': END})}\n``` {{}}", END)
     assert rl.HierarchicalAction()([fenced]).values.tolist() == [0.0]

@@ -57,6 +57,7 @@ class HierarchicalAction(Verifier):
         presence: `type.field` -> what it is worth that the field is there and not blank.
         scale: `type.field` -> what a full likeness is worth (the paper's difficulty-aware reward scaling, a factor
             of 1000 on long texts); fields that are not named are only measured.
+        granularity: `graded`, or `binary`: 1 where the action is exactly the right one, else 0 (the parts stay).
         similarity: see `Similarity`.
         threshold: least likeness that counts, in [0, 1].
         difficulty: `constant` is the paper's. `inverse_rate` divides each value by the running share of right ones
@@ -79,6 +80,7 @@ class HierarchicalAction(Verifier):
     type_weight: float = 0.3
     presence: dict[str, float] = field(default_factory=lambda: dict(SHOP_PRESENCE))
     scale: dict[str, float] = field(default_factory=lambda: dict(SHOP_SCALE))
+    granularity: Literal["graded", "binary"] = "graded"
     similarity: Similarity = "rouge_l"
     threshold: float = 0.75
     difficulty: Literal["constant", "inverse_rate"] = "constant"
@@ -178,7 +180,7 @@ class HierarchicalAction(Verifier):
             parts["on_page"] = self.on_page_weight * there
         if not right:
             unknown = "" if given.type in self.schema else ", which is no type of action"
-            value = parts.get("on_page") or 0.0
+            value = (parts.get("on_page") or 0.0) if self.granularity == "graded" else 0.0
             return Verdict(value, f"type {given.type!r:.40}{unknown}, expected {wanted.type!r}", parts)
         compare = SIMILARITIES[self.similarity]
         same = []
@@ -194,7 +196,7 @@ class HierarchicalAction(Verifier):
                 parts[f"value.{place}"] = self._scale(place) * likeness if reached else 0.0
         total = sum(part or 0.0 for name, part in parts.items() if name.split(".")[0] in _PAID)
         parts["exact"] = float(all(same))
-        return Verdict(total, note, parts)
+        return Verdict(total if self.granularity == "graded" else parts["exact"], note, parts)
 
     def _scale(self, place: str) -> float:
         if self.difficulty == "constant":
