@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         turn_baseline,
         turn_index_advantages,
     )
+    from rewardlab.functional.direct_preferences import direct_preference_loss, turn_weights
     from rewardlab.functional.general_preference import (
         general_preference_logistic,
         general_preference_regression,
@@ -64,6 +65,12 @@ if TYPE_CHECKING:
         token_weights,
         whiten,
     )
+    from rewardlab.functional.ppo import (
+        adapted_kl_coefficient,
+        advantage_weights,
+        clipped_value_loss,
+        rewards_reaching_back,
+    )
     from rewardlab.functional.preferences import bradley_terry, centring, hinge
     from rewardlab.functional.process import step_binary, step_soft, until_first_error
     from rewardlab.functional.rankings import plackett_luce
@@ -76,15 +83,19 @@ __all__ = [
     "ReliabilityCurve",
     "StepAdvantages",
     "Surrogate",
+    "adapted_kl_coefficient",
+    "advantage_weights",
     "batch_mean",
     "best_of_group",
     "bradley_terry",
     "brier_score",
     "centring",
     "clipped_surrogate",
+    "clipped_value_loss",
     "cohen_kappa",
     "diagnose_intransitivity",
     "difference_views",
+    "direct_preference_loss",
     "discounted_returns",
     "expected_calibration_error",
     "fleiss_kappa",
@@ -102,8 +113,8 @@ __all__ = [
     "kl_in_advantages",
     "krippendorff_alpha",
     "leave_one_out",
-    "match_columns",
     "log_importance_weights",
+    "match_columns",
     "mean_scores",
     "nash_strategy",
     "negative_log_likelihood",
@@ -118,6 +129,7 @@ __all__ = [
     "reinforce_loss",
     "reliability_curve",
     "returns_to_go",
+    "rewards_reaching_back",
     "share_interval",
     "skew_symmetric_score",
     "spread_to_tokens",
@@ -128,6 +140,7 @@ __all__ = [
     "token_weights",
     "turn_baseline",
     "turn_index_advantages",
+    "turn_weights",
     "until_first_error",
     "whiten",
 ]
@@ -180,6 +193,13 @@ _load, __dir__, _ = lazy_names(
             "general_preference_regression",
             "skew_symmetric_score",
         ],
+        "rewardlab.functional.direct_preferences": ["direct_preference_loss", "turn_weights"],
+        "rewardlab.functional.ppo": [
+            "adapted_kl_coefficient",
+            "advantage_weights",
+            "clipped_value_loss",
+            "rewards_reaching_back",
+        ],
         "rewardlab.functional.preferences": ["bradley_terry", "centring", "hinge"],
         "rewardlab.functional.process": ["step_binary", "step_soft", "until_first_error"],
         "rewardlab.functional.rankings": ["plackett_luce"],
@@ -200,12 +220,14 @@ _load, __dir__, _ = lazy_names(
         "calibration",
         "contrastive",
         "credit",
+        "direct_preferences",
         "general_preference",
         "intervals",
         "intransitivity",
         "kl",
         "matching",
         "policy_losses",
+        "ppo",
         "preferences",
         "process",
         "rankings",

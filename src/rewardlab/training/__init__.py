@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rewardlab.training.hacking import HackingMonitor
     from rewardlab.training.loop import StepReport, Trainer, Training, TrainingStopped, train
     from rewardlab.training.metrics import RunFolder
+    from rewardlab.training.preferences import PreferenceTraining, train_on_preferences
     from rewardlab.training.replay import FailureReplay
     from rewardlab.training.self_improvement import SelfImprove, better_of_both
     from rewardlab.training.warm_start import WarmStart
@@ -38,6 +39,7 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.training.hacking": ["HackingMonitor"],
         "rewardlab.training.loop": ["StepReport", "Trainer", "Training", "TrainingStopped", "train"],
         "rewardlab.training.metrics": ["RunFolder"],
+        "rewardlab.training.preferences": ["PreferenceTraining", "train_on_preferences"],
         "rewardlab.training.replay": ["FailureReplay"],
         "rewardlab.training.self_improvement": ["SelfImprove", "better_of_both"],
         "rewardlab.training.warm_start": ["WarmStart"],
@@ -57,6 +59,7 @@ __all__ = [
     "Fixed",
     "Guided",
     "HackingMonitor",
+    "PreferenceTraining",
     "RunFolder",
     "SelfImprove",
     "Shuffled",
@@ -72,4 +75,5 @@ __all__ = [
     "guidance",
     "objectives",
     "train",
+    "train_on_preferences",
 ]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rewardlab.training.credit.potentials import PotentialBased
     from rewardlab.training.credit.returns import Redistributed, ReturnToGo, TurnRewards
     from rewardlab.training.credit.selection import Best
+    from rewardlab.training.credit.threshold import Threshold
 
 CREDITS = Registry(
     "credit",
@@ -30,6 +31,7 @@ CREDITS = Registry(
         "batch": "rewardlab.training.credit.baselines:Batch",
         "best": "rewardlab.training.credit.selection:Best",
         "extremes": "rewardlab.training.credit.extremes:Extremes",
+        "threshold": "rewardlab.training.credit.threshold:Threshold",
         "gae": "rewardlab.training.credit.gae:GAE",
         "return_to_go": "rewardlab.training.credit.returns:ReturnToGo",
         "turn_rewards": "rewardlab.training.credit.returns:TurnRewards",
@@ -55,6 +57,7 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.training.credit.potentials": ["PotentialBased"],
         "rewardlab.training.credit.returns": ["Redistributed", "ReturnToGo", "TurnRewards"],
         "rewardlab.training.credit.selection": ["Best"],
+        "rewardlab.training.credit.threshold": ["Threshold"],
     },
 )
 
@@ -76,5 +79,6 @@ __all__ = [
     "Redistributed",
     "ReturnToGo",
     "RewardRate",
+    "Threshold",
     "TurnRewards",
 ]

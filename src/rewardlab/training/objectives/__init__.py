@@ -10,8 +10,9 @@ from rewardlab.registry import Registry
 if TYPE_CHECKING:
     from rewardlab.training.objectives.base import NonFiniteUpdate, Objective
     from rewardlab.training.objectives.policy_gradient import GRPO, RLOO, ReinforcePlusPlus, StepGRPO, StepRLOO
+    from rewardlab.training.objectives.preference import DPO
     from rewardlab.training.objectives.self_play import GPO
-    from rewardlab.training.objectives.supervised import RAFT, Supervised
+    from rewardlab.training.objectives.supervised import RAFT, RejectionSampling, Supervised
     from rewardlab.training.objectives.values import AWR, PPO
 
 OBJECTIVES = Registry(
@@ -24,9 +25,11 @@ OBJECTIVES = Registry(
         "step_rloo": "rewardlab.training.objectives.policy_gradient:StepRLOO",
         "ppo": "rewardlab.training.objectives.values:PPO",
         "awr": "rewardlab.training.objectives.values:AWR",
+        "dpo": "rewardlab.training.objectives.preference:DPO",
         "gpo": "rewardlab.training.objectives.self_play:GPO",
         "supervised": "rewardlab.training.objectives.supervised:Supervised",
         "raft": "rewardlab.training.objectives.supervised:RAFT",
+        "rejection_sampling": "rewardlab.training.objectives.supervised:RejectionSampling",
     },
     group="rewardlab.objectives",
 )
@@ -42,14 +45,16 @@ __getattr__, __dir__, _ = lazy_names(
             "StepGRPO",
             "StepRLOO",
         ],
+        "rewardlab.training.objectives.preference": ["DPO"],
         "rewardlab.training.objectives.self_play": ["GPO"],
-        "rewardlab.training.objectives.supervised": ["RAFT", "Supervised"],
+        "rewardlab.training.objectives.supervised": ["RAFT", "RejectionSampling", "Supervised"],
         "rewardlab.training.objectives.values": ["AWR", "PPO"],
     },
 )
 
 __all__ = [
     "AWR",
+    "DPO",
     "GPO",
     "GRPO",
     "OBJECTIVES",
@@ -59,6 +64,7 @@ __all__ = [
     "NonFiniteUpdate",
     "Objective",
     "ReinforcePlusPlus",
+    "RejectionSampling",
     "StepGRPO",
     "StepRLOO",
     "Supervised",

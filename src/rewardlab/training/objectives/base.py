@@ -118,8 +118,12 @@ class Objective(UpdateOptions, ABC):
             ValueError: an included trajectory has no tokens, or advantages do not fit.
             NonFiniteUpdate: a loss or gradient was not finite; the weights are as before that mini-batch.
         """
+        self.learner(policy)  # before the rows, so that a policy without a model is named first
+        return self.update_rows(policy, self._rows(trajectories, advantages), progress=progress)
+
+    def update_rows(self, policy: Any, rows: list[Row], *, progress: float = 0.0) -> dict[str, float]:
+        """`update` for rows that are there; references that they have are kept."""
         learner = self.learner(policy)
-        rows = self._rows(trajectories, advantages)
         totals: dict[str, float] = defaultdict(float)
         self._evaluation_mode(learner)
         self._prepare(learner, rows)
@@ -173,12 +177,14 @@ class Objective(UpdateOptions, ABC):
     def _prepare(self, learner: Learner, rows: list[Row]) -> None:
         """Compute what does not change during the update: old and reference log-probabilities, shaped advantages."""
         if self.old_logprobs == "recomputed" and self.epochs * self.mini_batches > 1:
-            for row, old in zip(rows, self._measure(learner, rows), strict=True):
+            for row, old in zip(rows, self.measure(learner, rows), strict=True):
                 row.old = old
         if self.needs_reference:
-            with learner.as_reference(self.reference):
-                for row, logprobs in zip(rows, self._measure(learner, rows), strict=True):
-                    row.reference = logprobs
+            bare = [row for row in rows if row.reference is None]
+            if bare:
+                with learner.as_reference(self.reference):
+                    for row, logprobs in zip(bare, self.measure(learner, bare), strict=True):
+                        row.reference = logprobs
         self.shape_advantages(rows)
 
     def _mini_batches(self, rows: list[Row], epoch: int) -> list[list[Row]]:
@@ -262,7 +268,7 @@ class Objective(UpdateOptions, ABC):
     def _how(self, piece: Piece) -> dict[str, Any]:
         return {"positions_mask": piece.mask, "temperature": self._temperature, "packing": piece.packing}
 
-    def _measure(self, learner: Learner, rows: list[Row]) -> list[NDArray[np.float32]]:
+    def measure(self, learner: Learner, rows: list[Row]) -> list[NDArray[np.float32]]:
         """Log-probabilities of every row under the present weights, without gradients; shared out over processes."""
         lengths = np.cumsum([0, *(len(row.tokens) for row in rows)])
         flat = torch.zeros(int(lengths[-1]), device=learner.device)
@@ -291,8 +297,10 @@ class Objective(UpdateOptions, ABC):
         return ordered[processes.rank :: processes.count]
 
     def _cut(self, rows: Sequence[Row], learner: Learner) -> list[Cut]:
-        budget = self.micro_batch_tokens or (2048 if learner.device.type == "cpu" else 8192)
-        return cut_rows(rows, budget, learner.packing if self.share_prompts else None)
+        return cut_rows(rows, self._token_budget(learner), learner.packing if self.share_prompts else None)
+
+    def _token_budget(self, learner: Learner) -> int:
+        return self.micro_batch_tokens or (2048 if learner.device.type == "cpu" else 8192)
 
     def _needs_loss(self, row: Row) -> bool:
         """Whether a row can give any gradient."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,10 @@ class Row:
     """By how much rewards that an objective adds reach back; see `Advantages.decay`."""
     over_tokens: bool = False
     """Whether they reach back from token to token, and not from action to action."""
+    label: float = 1.0
+    """Of a comparison whose chosen answer this is: the probability that it is better."""
+    weight: float = 1.0
+    """Of that comparison in the loss."""
 
     @property
     def written(self) -> NDArray[np.bool_]:
@@ -67,6 +72,8 @@ class Piece:
         old: float32[batch, token].
         reference: float32[batch, token], or None.
         step: int64[batch, token], `Tokens.step`.
+        label: float32[batch], of comparisons; see `Row`.
+        weight: float32[batch], of comparisons.
         target: float32[batch, token], NaN where a value head is not asked; or None.
         baseline: float32[batch, token], like `target`; or None.
         packing: the same rows with their prompts once, where that is less work.
@@ -79,6 +86,8 @@ class Piece:
     old: Tensor
     reference: Tensor | None
     step: Tensor
+    label: Tensor
+    weight: Tensor
     target: Tensor | None = None
     baseline: Tensor | None = None
     packing: Packing | None = None
@@ -148,7 +157,7 @@ def make_rows(trajectories: Sequence[Trajectory], advantages: Advantages) -> lis
             advantage[written] = values[tokens.step[written]]
         else:
             advantage[written] = _per_token(index, advantages.tokens[index], written, "token advantages")
-        columns = {
+        columns: dict[str, Any] = {
             name: None
             if column is None
             else _value_column(index, tokens, column[index], advantages.tokens is not None, name)
@@ -189,6 +198,8 @@ def make_piece(rows: Sequence[Row], device: torch.device, sizes: Sequence[int] |
         old=pad([row.old for row in rows]).to(device),
         reference=pad(references).to(device) if references else None,
         step=batch.step,
+        label=torch.tensor([row.label for row in rows], device=device),
+        weight=torch.tensor([row.weight for row in rows], device=device),
         target=pad(targets, math.nan).to(device) if targets else None,
         baseline=pad(baselines, math.nan).to(device) if baselines else None,
         packing=_packing(rows, device, sizes) if sizes is not None and max(sizes) > 1 else None,

@@ -45,3 +45,13 @@ class RAFT(Supervised):
 
     Trajectories that credit leaves out count nowhere, so the loss is the mean over the tokens that are imitated.
     """
+
+
+@dataclass(kw_only=True)
+class RejectionSampling(Supervised):
+    """Rejection-sampling fine-tuning: imitate every attempt that is good enough; goes with credit "threshold".
+
+    Source: Yuan et al. 2023, "Scaling Relationship on Learning Mathematical Reasoning" (arXiv 2308.01825), section 3.3.
+    """
+
+    default_credit: ClassVar[str] = "threshold"
