@@ -104,15 +104,15 @@ def _day(entry: Any, place: int) -> Day | None:
     number = read_amount(written)
     if not _nothing(written) and (number is None or number != int(number)):
         raise UnreadableItinerary(f"day {place + 1} is numbered {written!r:.40}, expected a whole number")
-    meals = [stop for key in _MEAL_KEYS for stop in _stops(fields.get(key), "meal", key, place)]
-    visits = [stop for key in _VISIT_KEYS for stop in _stops(fields.get(key), "visit", key, place)]
-    lodgings = [stop for key in _LODGING_KEYS for stop in _stops(fields.get(key), "lodging", key, place)]
+    meals = [stop for key in _MEAL_KEYS if key in fields for stop in _stops(fields[key], "meal", key, place)]
+    visits = [stop for key in _VISIT_KEYS if key in fields for stop in _stops(fields[key], "visit", key, place)]
+    lodgings = [stop for key in _LODGING_KEYS if key in fields for stop in _stops(fields[key], "lodging", key, place)]
     if len(lodgings) > 1:
         raise UnreadableItinerary(f"day {place + 1} has {len(lodgings)} lodgings, and a night is spent in one")
     return Day(
         number=None if number is None else int(number),
         cities=_cities(_first(fields, _CITY_KEYS)),
-        legs=tuple(leg for key in _LEG_KEYS for leg in _legs(fields.get(key), key, place)),
+        legs=tuple(leg for key in _LEG_KEYS if key in fields for leg in _legs(fields[key], key, place)),
         stops=(*visits, *meals),
         lodging=lodgings[0] if lodgings else None,
     )

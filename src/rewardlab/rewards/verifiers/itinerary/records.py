@@ -79,7 +79,6 @@ class Answers:
     refused: list[tuple[str, str]] = field(default_factory=list)
     turns: list[str | None] = field(default_factory=list)
     _by_key: dict[str, list[Record]] = field(default_factory=dict)
-    _by_folded: dict[str, list[Record]] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
         """Take in a record, unless there are too many."""
@@ -90,7 +89,6 @@ class Answers:
             value = record.fields.get(key)
             if isinstance(value, str):
                 self._by_key.setdefault(plain_name(value), []).append(record)
-                self._by_folded.setdefault(folded(value), []).append(record)
 
     def named(self, name: str) -> list[Record]:
         """Records of exactly this name or number."""
@@ -98,7 +96,8 @@ class Answers:
 
     def nearly(self, name: str) -> list[Record]:
         """Records whose name differs only in case, accents, spaces or punctuation."""
-        return self._by_folded.get(folded(name), []) if folded(name) else []
+        bare = folded(name)
+        return [one for key, found in self._by_key.items() if bare and folded(key) == bare for one in found]
 
     def of(self, entity: Leg | Stop, tools: Sequence[str] | None = None) -> list[Record]:
         """Records that an entity of an itinerary may stand for: same name or number, and no other city."""
