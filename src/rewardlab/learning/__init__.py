@@ -44,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.learning.hedge": ["adapt", "hedge_targets", "reweight"],
         "rewardlab.learning.variational": ["LatentFit", "fit_latent"],
         "rewardlab.learning.latent_report": ["Diagnosis", "diagnose"],
+        "rewardlab.learning.progress": ["ProgressEstimator", "ProgressReport"],
         "rewardlab.learning.queries": ["Queries", "next_query"],
         "rewardlab.learning.relabelling": ["append_latent", "relabel"],
         "rewardlab.learning.latent_users": [

@@ -27,7 +27,9 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.algebra.mix": ["Component", "ComponentTable", "RewardMix", "TableLog"],
         "rewardlab.rewards.algebra.route": ["Route"],
         "rewardlab.rewards.algebra.squash": ["Squash"],
+        "rewardlab.rewards.models.contributions": ["StepProgress"],
         "rewardlab.rewards.models.similarity": ["EmbeddingReward"],
+        "rewardlab.rewards.verifiers.grounded_actions": ["GroundedActions"],
         "rewardlab.rewards.verifiers.group_length": ["GroupLength"],
         "rewardlab.rewards.algebra": [
             "Cache",

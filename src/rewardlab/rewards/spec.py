@@ -62,6 +62,8 @@ REWARDS = Registry(
         "self_certainty": "rewardlab.rewards.models.self_certainty:SelfCertainty",
         "embedding_similarity": "rewardlab.rewards.models.similarity:EmbeddingReward",
         "preference_against": "rewardlab.rewards.models.against:PreferenceAgainst",
+        "step_progress": "rewardlab.rewards.models.contributions:StepProgress",
+        "grounded_actions": "rewardlab.rewards.verifiers.grounded_actions:GroundedActions",
         "length_penalty": "rewardlab.rewards.verifiers.length:LengthPenalty",
         "group_length": "rewardlab.rewards.verifiers.group_length:GroupLength",
         "cosine_length": "rewardlab.rewards.verifiers.length:CosineLength",

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_names(
             "shipped_fixtures",
         ],
         "rewardlab.rewards.verifiers.format": ["Format"],
+        "rewardlab.rewards.verifiers.grounded_actions": ["GroundedActions"],
         "rewardlab.rewards.verifiers.instructions": ["Instructions"],
         "rewardlab.rewards.verifiers.itinerary": ["Grounded", "Itinerary", "ItineraryFeasible"],
         "rewardlab.rewards.verifiers.json_answer": ["JSONFormat"],
