@@ -15,6 +15,7 @@ RECIPES = Registry(
         "micro": "rewardlab.recipes.micro:RECIPE",
         "raft": "rewardlab.recipes.raft:RECIPE",
         "secrets-rm": "rewardlab.recipes.secrets_rm:RECIPE",
+        "shop-r1": "rewardlab.recipes.shop_r1:RECIPE",
         "step-labels": "rewardlab.recipes.step_labels:RECIPE",
         "toolrl": "rewardlab.recipes.toolrl:RECIPE",
         "tree-preferences": "rewardlab.recipes.tree_preferences:RECIPE",
