@@ -9,11 +9,13 @@ RECIPES = Registry(
     {
         "basereward": "rewardlab.recipes.basereward:RECIPE",
         "cooper": "rewardlab.recipes.cooper:RECIPE",
+        "deeptravel": "rewardlab.recipes.deeptravel:RECIPE",
         "gpm": "rewardlab.recipes.gpm:RECIPE",
         "harmo": "rewardlab.recipes.harmo:RECIPE",
         "pal": "rewardlab.recipes.pal:RECIPE",
         "micro": "rewardlab.recipes.micro:RECIPE",
         "raft": "rewardlab.recipes.raft:RECIPE",
+        "rl-mle-agents": "rewardlab.recipes.rl_mle_agents:RECIPE",
         "secrets-rm": "rewardlab.recipes.secrets_rm:RECIPE",
         "shop-r1": "rewardlab.recipes.shop_r1:RECIPE",
         "step-labels": "rewardlab.recipes.step_labels:RECIPE",
