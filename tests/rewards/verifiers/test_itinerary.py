@@ -221,6 +221,7 @@ def test_the_loose_strings_of_travelplanner():
         ("[__import__('os').system('true')]", "holds no readable itinerary"),
         ("{'days': " + "[" * 5000 + "]" * 5000 + "}", "holds no readable itinerary"),
         ("x" * 100_001, "has 100001 characters, and at most 100000 are read"),
+        (json.dumps({"days": [{"visits": ["A"] * 400}]}), "there are 401 entries in all, and at most 300"),
         (json.dumps({"days": [{"visit": "A"}] * 101}), "there are 101 days"),
     ],
 )  # fmt: skip

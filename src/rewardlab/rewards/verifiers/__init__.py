@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "rewardlab.rewards.verifiers.action_report": ["ActionReport", "action_report"],
         "rewardlab.rewards.verifiers.actions": ["HierarchicalAction"],
+        "rewardlab.rewards.verifiers.agreement": ["Agreement", "verifier_agreement"],
         "rewardlab.rewards.verifiers.code": ["CodeTests"],
         "rewardlab.rewards.verifiers.exact": ["Choice", "ExactMatch", "F1Match"],
         "rewardlab.rewards.verifiers.fixtures": [

@@ -18,6 +18,8 @@ from rewardlab.rewards.verifiers.json_text import read_json
 
 MOST_CHARACTERS = 100_000
 MOST_DAYS = 100
+MOST_ENTRIES = 300
+"""Journeys, stops and lodgings of a whole trip; more are a flood, not a plan."""
 
 _NUMBER_KEYS = ("day", "days", "number")
 _CITY_KEYS = ("city", "cities", "current_city")
@@ -56,7 +58,11 @@ def read_itinerary(source: Any) -> Itinerary:
         days.pop()
     if not days:
         raise UnreadableItinerary("every day is empty")
-    return Itinerary(days=tuple(day or Day() for day in days))
+    itinerary = Itinerary(days=tuple(day or Day() for day in days))
+    entries = sum(len(day.legs) + len(day.stops) + 1 for day in itinerary.days)
+    if entries > MOST_ENTRIES:
+        raise UnreadableItinerary(f"there are {entries} entries in all, and at most {MOST_ENTRIES} are read")
+    return itinerary
 
 
 def _is_day(value: Mapping[str, Any]) -> bool:

@@ -79,6 +79,7 @@ class Answers:
     refused: list[tuple[str, str]] = field(default_factory=list)
     turns: list[str | None] = field(default_factory=list)
     _by_key: dict[str, list[Record]] = field(default_factory=dict)
+    _by_folded: dict[str, list[Record]] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
         """Take in a record, unless there are too many."""
@@ -96,8 +97,11 @@ class Answers:
 
     def nearly(self, name: str) -> list[Record]:
         """Records whose name differs only in case, accents, spaces or punctuation."""
+        if not self._by_folded:
+            for key, found in self._by_key.items():
+                self._by_folded.setdefault(folded(key), []).extend(found)
         bare = folded(name)
-        return [one for key, found in self._by_key.items() if bare and folded(key) == bare for one in found]
+        return self._by_folded.get(bare, []) if bare else []
 
     def of(self, entity: Leg | Stop, tools: Sequence[str] | None = None) -> list[Record]:
         """Records that an entity of an itinerary may stand for: same name or number, and no other city."""
