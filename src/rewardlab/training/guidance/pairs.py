@@ -42,7 +42,7 @@ class PairSet:
         provenance: one for each preference.
         counts: `tasks`, `all_solved` (no failure), `unsolved` (no success), `same` (pairs dropped because both sides are
             equal), `capped` (dropped by `max_per_task`), `unscored` (trajectories).
-        policy_hash: of the weights that sampled them, or None.
+        policy_hash: of the weights that are the reference when these pairs are learned from, or None.
     """
 
     preferences: list[Preference]
@@ -93,7 +93,7 @@ def build_pairs(
             guided.
         max_per_task: most pairs of one task, drawn at random; None for all.
         seed: of the draws.
-        policy_hash: of the weights that sampled them; kept with the pairs.
+        policy_hash: of the weights that are the reference when these pairs are learned from; kept with them.
 
     Raises:
         ValueError: an option has an impossible value.
