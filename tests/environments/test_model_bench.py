@@ -226,7 +226,10 @@ def test_whatever_is_written_as_a_pipeline_is_answered(value: Any) -> None:
     with pytest.raises(PipelineError):
         read_pipeline(value)
     done = attempt(ModelBench(), say(json.dumps(value) or "x"))
-    assert done.info["status"] == "no submission"
+    if done.terminated:
+        assert done.info["status"] == "no submission"
+    else:  # an object with a name is a tool call that went wrong, and the attempt goes on
+        assert done.observations[-1][0]["content"].startswith("Error: ")
 
 
 def test_hostile_messages_are_answered() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -116,6 +116,33 @@ class TaskSource(Protocol):
 
     def demonstrations(self, tasks: Sequence[Task]) -> list[Trajectory]:
         """Solve tasks by a script that acts in the real environment, one trajectory each, in the order of the tasks."""
+
+
+def check_split(split: Split, count: int) -> None:
+    """Refuse a split that there is not, or a number of tasks that there cannot be.
+
+    Raises:
+        ValueError: it says which.
+    """
+    if split not in get_args(Split):
+        raise ValueError(f"split must be {' or '.join(get_args(Split))}, got {split!r}")
+    if count < 0:
+        raise ValueError(f"count must not be negative, got {count}")
+
+
+def numbered_tasks(split: Split, count: int, make: Callable[[int], Task]) -> list[Task]:
+    """The first tasks of a split, as a `TaskSource` gives them.
+
+    Args:
+        split: `train` or `test`.
+        count: how many.
+        make: the task with a number, counted from 0.
+
+    Raises:
+        ValueError: another split, or a count below 0.
+    """
+    check_split(split, count)
+    return [make(number) for number in range(count)]
 
 
 def play(

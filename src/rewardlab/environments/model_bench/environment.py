@@ -7,9 +7,10 @@ import json
 import random
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, get_args
 
-from rewardlab.environments.base import Split, Step, play
+from rewardlab.environments.base import Split, Step, numbered_tasks, play
 from rewardlab.environments.model_bench.catalogue import MODELS, PREPARATIONS, PipelineError
 from rewardlab.environments.model_bench.clock import CLOCKS, ClockKind, Ledger
 from rewardlab.environments.model_bench.data import DATA_SETS, SPLIT_NUMBERS, Problem, rows_of
@@ -33,7 +34,6 @@ from rewardlab.registry import nearest
 from rewardlab.sandbox import Isolation
 from rewardlab.types import Message, Task, Trajectory
 
-SPLITS = ("train", "test")
 _RUN = re.compile(r"(?:submit\s+)?run\s*(\d{1,4})\.?", re.IGNORECASE)
 
 
@@ -261,11 +261,7 @@ class ModelBench(ToolEnvironment):
             count: how many; a larger count begins with the same tasks.
             seed: which ones.
         """
-        if split not in SPLITS:
-            raise ValueError(f"split must be train or test, got {split!r}")
-        if count < 0:
-            raise ValueError(f"count must not be negative, got {count}")
-        return [self._make_task(split, seed, index) for index in range(count)]
+        return numbered_tasks(split, count, partial(self._make_task, split, seed))
 
     def demonstrations(self, tasks: Sequence[Task]) -> list[Trajectory]:
         """Solve tasks by a script: fit a few pipelines and submit the best on the validation rows, or run a program."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, get_args
 
-from rewardlab.environments.base import Split, Step, play
+from rewardlab.environments.base import Split, Step, numbered_tasks, play
 from rewardlab.environments.repair_shop.demonstrator import Demonstrator, mistaken_calls
 from rewardlab.environments.repair_shop.families import FAMILIES, THEMES
 from rewardlab.environments.repair_shop.mutations import KINDS
@@ -19,8 +20,6 @@ from rewardlab.environments.tools import Toolbox
 from rewardlab.registry import nearest
 from rewardlab.sandbox import Isolation
 from rewardlab.types import Message, Task, Trajectory
-
-SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,11 +165,7 @@ class RepairShop(ToolEnvironment):
             count: how many; a larger count begins with the same tasks.
             seed: which ones.
         """
-        if split not in SPLITS:
-            raise ValueError(f"split must be train or test, got {split!r}")
-        if count < 0:
-            raise ValueError(f"count must not be negative, got {count}")
-        return [self._make_task(split, seed, index) for index in range(count)]
+        return numbered_tasks(split, count, partial(self._make_task, split, seed))
 
     def demonstrations(self, tasks: Sequence[Task]) -> list[Trajectory]:
         """Repair tasks by a script that uses the real tools: run the tests, look, edit each line, run them again, say so."""

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rewardlab.environments.base import Split, Step, play
+from rewardlab.environments.base import Split, Step, check_split, play
 from rewardlab.environments.shop.catalogue import Catalogue, Goal
 from rewardlab.environments.shop.made_up import BRANDS, CATEGORIES, Range, made_up_catalogue, made_up_goals
 from rewardlab.environments.shop.purchase import score_purchase
@@ -21,8 +21,6 @@ from rewardlab.environments.shop.written_goals import read_written_goals
 from rewardlab.environments.tool_environment import ToolEnvironment
 from rewardlab.environments.tools import Toolbox
 from rewardlab.types import Message, Task, Trajectory
-
-SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +153,7 @@ class Shop(ToolEnvironment):
         Raises:
             ValueError: an unknown split, a negative count, or more than people wrote.
         """
-        if split not in SPLITS:
-            raise ValueError(f"split must be train or test, got {split!r}")
-        if count < 0:
-            raise ValueError(f"count must not be negative, got {count}")
+        check_split(split, count)
         goals = self._written(split, count, seed) if self.goals is not None else self._drawn(split, seed)
         return [self._task_of(goal, split, seed, index) for index, goal in enumerate(islice(goals, count))]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, get_args
 
-from rewardlab.environments.base import Split, Step, play
+from rewardlab.environments.base import Split, Step, numbered_tasks, play
 from rewardlab.environments.tool_desk.answers import answer_matches
 from rewardlab.environments.tool_desk.dates import MONTHS, WEEKDAYS
 from rewardlab.environments.tool_desk.demonstrator import Demonstrator, Slips, call_message, draw_slip, solve
@@ -20,7 +21,6 @@ from rewardlab.environments.tools import Toolbox
 from rewardlab.registry import nearest
 from rewardlab.types import Message, Task, Trajectory
 
-SPLITS = ("train", "test")
 _MOST_DRAWS = 10_000
 
 
@@ -117,11 +117,7 @@ class ToolDesk(ToolEnvironment):
             count: how many; a larger count begins with the same tasks.
             seed: which ones.
         """
-        if split not in SPLITS:
-            raise ValueError(f"split must be train or test, got {split!r}")
-        if count < 0:
-            raise ValueError(f"count must not be negative, got {count}")
-        return [self._make_task(split, seed, index) for index in range(count)]
+        return numbered_tasks(split, count, partial(self._make_task, split, seed))
 
     def demonstrations(self, tasks: Sequence[Task]) -> list[Trajectory]:
         """Solve tasks by their scripts, through the real tools; a share of `noise` has one mistake.

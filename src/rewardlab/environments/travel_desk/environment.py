@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from rewardlab.environments.base import Split, play
+from rewardlab.environments.base import Split, numbered_tasks, play
 from rewardlab.environments.tool_desk.demonstrator import call_message
 from rewardlab.environments.tool_environment import ToolEnvironment
 from rewardlab.environments.tools import Toolbox
@@ -18,7 +19,6 @@ from rewardlab.environments.travel_desk.planner import Planner, cost, plan
 from rewardlab.environments.travel_desk.requests import Wish, draw_wish, split_of, worded
 from rewardlab.types import Message, Task, Trajectory
 
-SPLITS = ("train", "test")
 _MOST_DRAWS = 2_000
 
 
@@ -100,11 +100,7 @@ class TravelDesk(ToolEnvironment):
             count: how many; a larger count begins with the same tasks.
             seed: which ones.
         """
-        if split not in SPLITS:
-            raise ValueError(f"split must be train or test, got {split!r}")
-        if count < 0:
-            raise ValueError(f"count must not be negative, got {count}")
-        return [self._make_task(split, seed, index) for index in range(count)]
+        return numbered_tasks(split, count, partial(self._make_task, split, seed))
 
     def demonstrations(self, tasks: Sequence[Task]) -> list[Trajectory]:
         """Plan trips by the script, through the real tools. `info["slips"]` says which names were made up on purpose."""
