@@ -171,6 +171,14 @@ def test_times_over_midnight_and_connections_of_no_minutes():
     assert "begins at 01:45, but T1 ends at 01:30 and 30 minutes are needed" in broken(night)[1]
 
 
+def test_hours_that_are_asked_for_cannot_be_left_out():
+    request = {**REQUEST, "timed": True}
+    assert broken(plan(), request)[0] == []
+    for key in ("from", "to"):
+        names, note = broken(change((1, "visits", 0, key), None)(plan()), request)
+        assert (names, "day 2, visits: 'Big Park' has no hours" in note) == (["times"], True)
+
+
 def test_what_nobody_stated_or_answered_is_left_to_the_other_check():
     names = [{"travel": "F9", "visit": "Anything", "lodging": "Somewhere"}, {"travel": "F8", "visit": "Something"}]
     assert broken(names, records={})[0] == []

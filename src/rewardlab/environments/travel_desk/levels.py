@@ -33,9 +33,9 @@ You are a travel agent. Search with the tools, then answer with one JSON object 
 {"days": [{"day": 1, "travel": [{"id": ..., "from": ..., "to": ..., "departs": "HH:MM", "arrives": "HH:MM", "price": ...}],
   "visits": [{"name": ..., "city": ..., "from": "HH:MM", "to": "HH:MM", "price": ...}],
   "lodging": {"name": ..., "city": ..., "price": ...}}, ...]}
-Use only what the tools answered. Leave 60 minutes between a journey and what comes before or after it. Every night but the
-last has a lodging in the city where the day ends. Prices of journeys and visits are for each traveller, those of lodgings
-for the night. If no trip meets the request, answer {"impossible": "why"}."""
+Use only what the tools answered. Give the hours of every visit. Leave 60 minutes between a journey and what comes before or
+after it. Every night but the last has a lodging in the city where the day ends. Prices of journeys and visits are for each
+traveller, those of lodgings for the night. If no trip meets the request, answer {"impossible": "why"}."""
 
 LEVELS = {
     "small": Level(

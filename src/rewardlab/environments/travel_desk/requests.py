@@ -28,6 +28,7 @@ class Wish:
     visits_per_day: int = 1
     same_lodging: bool = True
     transfer: int = 0
+    timed: bool = False
     party: int = 1
     budget: int | None = None
     kinds: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ def draw_wish(database: Database, days: int, rng: random.Random) -> Wish:
         start=str(start),
         days=days,
         transfer=TRANSFER,
+        timed=True,
         party=rng.choice((1, 1, 2, 2, 3)),
         kinds=tuple(rng.sample(tuple(KINDS), rng.choice((0, 1, 1, 2)))),
         rating=rng.choice((None, None, 3, 4)),

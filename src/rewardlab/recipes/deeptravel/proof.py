@@ -12,8 +12,8 @@ from rewardlab.recipes.proof import Claim, Outcome, Recipe
 UPDATES, REPLAY_UPDATES = 30, 40
 REPLAY: dict[str, Any] = {"every": 2, "share": 1.0, "enter": "most_failed", "leave": "mostly_solved", "max_tries": 8}
 """Every second batch comes from the buffer."""
-IMPOSSIBLE = 0.1
-"""In the counter-world; about half of the trips that fail at the start are then impossible ones or long ones."""
+IMPOSSIBLE = 0.15
+"""Share of the training trips in the counter-world, where about half of what fails at first is then impossible."""
 
 _PASS = "share of held-out trips that are feasible and grounded"
 _MADE_UP = "share of written names that no tool had answered"

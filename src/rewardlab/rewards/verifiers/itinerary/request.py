@@ -23,6 +23,7 @@ class Request(BaseModel):
         party: how many travel.
         budget: the most that it may cost.
         transfer: minutes between a journey and what comes before or after it.
+        timed: whether every visit must have its hours, so that leaving them out is no way round the rules on times.
         visits_per_day: fewest visits on each day.
         same_lodging: whether the nights in a city are spent in one lodging.
         kinds: kinds of places of which one must be visited (as tools write them in `kind`).
@@ -41,6 +42,7 @@ class Request(BaseModel):
     party: int = Field(1, ge=1)
     budget: float | None = None
     transfer: int = Field(0, ge=0)
+    timed: bool = False
     visits_per_day: int = 0
     same_lodging: bool = False
     kinds: tuple[str, ...] = ()

@@ -159,9 +159,13 @@ def _offered(record: Record) -> tuple[date, int] | None:
 def times(trip: Trip) -> Findings:
     """Nothing overlaps, journeys leave time before and after, and nobody is at a place before arriving in its city."""
     events = sorted((event for day in trip.days for event in _events(day)), key=lambda event: event[0])
-    if not events:
+    if not events and not trip.request.timed:
         return None
     found = []
+    for day in trip.days if trip.request.timed else ():
+        for stop in day.day.stops:
+            if stop.starts is None or stop.ends is None:
+                found.append(Finding(day.number, stop.where, f"{stop.name!r} has no hours"))
     for begin, end, number, entity in events:
         if end < begin:
             found.append(Finding(number, entity.where, f"{_label(entity)} ends before it begins"))
