@@ -89,6 +89,9 @@ def test_completion_and_cutoff_read_the_windows() -> None:
     np.testing.assert_allclose(flat(cut), [1.5, 1.5, 0])
     longer = DurationAware(base="outcome", longest=9.5)(batch, scores(1, 1, 1))
     np.testing.assert_allclose(flat(longer), [0, 3, 0])
+    with pytest.warns(UserWarning, match="nothing is learned"):
+        nothing = DurationAware(base="outcome", longest=11)(batch, scores(1, 1, 1))
+    assert not any(flat(nothing))
     with pytest.raises(ValueError, match="AsyncLoop"):
         DurationAware()([chat([1.0]), chat([2.0])], scores(0, 1))
 

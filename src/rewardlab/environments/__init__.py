@@ -30,6 +30,7 @@ ENVIRONMENTS = Registry(
         "repair_shop": "rewardlab.environments.repair_shop:RepairShop",
         "tool_desk": "rewardlab.environments.tool_desk:ToolDesk",
         "travel_desk": "rewardlab.environments.travel_desk:TravelDesk",
+        "instrumented": "rewardlab.environments.instrumentation:Instrumented",
         "model_bench": "rewardlab.environments.model_bench:ModelBench",
         "gymnasium": "rewardlab.environments.gymnasium_text:GymnasiumText",
         "minigrid": "rewardlab.environments.minigrid_text:MiniGridText",

@@ -7,6 +7,7 @@ from rewardlab.registry import Registry
 RECIPES = Registry(
     "recipe",
     {
+        "agent-rlvr": "rewardlab.recipes.agent_rlvr:RECIPE",
         "basereward": "rewardlab.recipes.basereward:RECIPE",
         "cooper": "rewardlab.recipes.cooper:RECIPE",
         "deeptravel": "rewardlab.recipes.deeptravel:RECIPE",
@@ -14,6 +15,7 @@ RECIPES = Registry(
         "harmo": "rewardlab.recipes.harmo:RECIPE",
         "pal": "rewardlab.recipes.pal:RECIPE",
         "micro": "rewardlab.recipes.micro:RECIPE",
+        "oprl": "rewardlab.recipes.oprl:RECIPE",
         "raft": "rewardlab.recipes.raft:RECIPE",
         "rl-mle-agents": "rewardlab.recipes.rl_mle_agents:RECIPE",
         "secrets-rm": "rewardlab.recipes.secrets_rm:RECIPE",

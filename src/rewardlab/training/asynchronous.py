@@ -77,6 +77,8 @@ class AsyncLoop:
         max_staleness: with "carry", attempts that were started more windows ago are dropped; None for no limit.
         clock: which clock is moved.
         memory: starts that the completion shares are taken over.
+        ahead: attempts are made in batches that are at least this share of those made so far in the window, so that many
+            short ones do not take many batches. What is made and not needed is thrown away; 0 makes nothing ahead.
         rollout: what makes attempts; that of `rewardlab.policies` when not given.
 
     Attributes:
@@ -96,14 +98,15 @@ class AsyncLoop:
     max_staleness: int | None = None
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     memory: int = 4096
+    ahead: float = 0.25
     rollout: Callable[..., list[Trajectory]] | None = None
     report: dict[str, float] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         if self.unfinished not in get_args(Unfinished):
             raise ValueError(f"unfinished must be one of {', '.join(get_args(Unfinished))}, got {self.unfinished!r}")
-        if self.actors < 1 or not self.window > 0 or self.memory < 1:
-            raise ValueError("actors, window and memory must be positive")
+        if self.actors < 1 or not self.window > 0 or self.memory < 1 or self.ahead < 0:
+            raise ValueError("actors, window and memory must be positive, and ahead at least 0")
         if self.unfinished == "first_b" and (self.batch is None or not 1 <= self.batch <= self.actors):
             raise ValueError(
                 f'unfinished="first_b" needs batch=, from 1 to {self.actors} (the actors), got {self.batch}'
@@ -208,19 +211,23 @@ class AsyncLoop:
     def _maker(
         self, rollout: Any, policy: Any, environment: Any, jobs: list[Task], seed: int, options: dict[str, Any]
     ) -> Callable[[int], list[Trajectory]]:
-        """A function that attempts the next tasks of the queue; each round has a seed of its own."""
+        """A function that attempts the next tasks of the queue; each batch has a seed of its own."""
         made, rounds = 0, 0
+        waiting: deque[Trajectory] = deque()
 
         def make(count: int) -> list[Trajectory]:
             nonlocal made, rounds
-            chosen = [jobs[(made + place) % len(jobs)] for place in range(count)]
-            made, rounds = made + count, rounds + 1
-            attempts: list[Trajectory] = rollout(
-                policy, environment, chosen, group_size=1, seed=derived_seed(seed, "round", rounds), **options
-            )
-            for trajectory, task in zip(attempts, chosen, strict=True):
-                trajectory.group = task.id
-            return attempts
+            if len(waiting) < count:
+                fresh = max(count - len(waiting), int(self.ahead * made))
+                chosen = [jobs[(made + place) % len(jobs)] for place in range(fresh)]
+                made, rounds = made + fresh, rounds + 1
+                attempts: list[Trajectory] = rollout(
+                    policy, environment, chosen, group_size=1, seed=derived_seed(seed, "round", rounds), **options
+                )
+                for trajectory, task in zip(attempts, chosen, strict=True):
+                    trajectory.group = task.id
+                waiting.extend(attempts)
+            return [waiting.popleft() for _ in range(count)]
 
         return make
 

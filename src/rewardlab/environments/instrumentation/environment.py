@@ -26,7 +26,8 @@ class Instrumented(Environment):
     could be instrumented) and `milestone_phrases` (how many phrases the agent's own code holds, a sign of trying).
 
     Args:
-        environment: what runs the programs, or a factory of it.
+        environment: what runs the programs: an environment, a factory of one, a name of `ENVIRONMENTS`, or a mapping with
+            `type` and options.
         instrumentor: `ASTInstrumentor()` unless another is given.
         tool: the tool whose argument is the program.
         argument: the name of that argument.
@@ -35,14 +36,14 @@ class Instrumented(Environment):
 
     def __init__(
         self,
-        environment: Environment | Callable[[], Environment],
-        instrumentor: Instrumentor | None = None,
+        environment: Any,
+        instrumentor: Any = None,
         *,
         tool: str = "program",
         argument: str = "code",
         trained: Any = None,
     ) -> None:
-        self.environment = environment if isinstance(environment, Environment) else environment()
+        self.environment = _built(environment)
         self.instrumentor: Instrumentor = instrumentor or ASTInstrumentor()
         if trained is not None and hasattr(self.instrumentor, "refuse"):
             self.instrumentor.refuse(trained)
@@ -122,3 +123,15 @@ class Instrumented(Environment):
             return message
         lines = [line for line in text.split("\n") if not any(token in line for token in self._tokens)]
         return {**message, "content": "\n".join(lines)}
+
+
+def _built(environment: Any) -> Environment:
+    if isinstance(environment, (str, Mapping)):
+        from rewardlab.environments import ENVIRONMENTS
+
+        target, options = ENVIRONMENTS.target(environment)
+        environment = target(**options)
+    built = environment if isinstance(environment, Environment) else environment()
+    if not isinstance(built, Environment):
+        raise TypeError(f"environment must be an environment, its factory or its name, got {type(built).__name__}")
+    return built

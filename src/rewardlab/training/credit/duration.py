@@ -172,6 +172,11 @@ class DurationAware:
         else:
             longest = max(row.sum() for row in seconds) if self.longest is None else self.longest
             whole = cutoff_weights([one["available"] for one in windows], longest)
+            if not whole.any():
+                self._warn(
+                    f"no attempt was started {longest:.3g} seconds before the end of its window, so that nothing is learned "
+                    "from this batch; make windows longer than the longest attempt, or use weight='completion'"
+                )
         return [np.full(row.size, weight) for row, weight in zip(seconds, whole, strict=True)]
 
     def _shifts(self, advantages: Advantages, used: list[int], weights: list[Floats], groups: Any) -> Floats:
@@ -189,16 +194,20 @@ class DurationAware:
 
     def _warn_where_nothing_is_lost(self, trajectory: Trajectory) -> None:
         window = trajectory.info.get("window")
-        if self._warned or self.weight not in ("mean", "clip") or not isinstance(window, dict):
+        if self.weight not in ("mean", "clip") or not isinstance(window, dict):
             return
         if window.get("unfinished") == "carry" and window.get("max_staleness") is None:
-            self._warned = True
-            warnings.warn(
+            self._warn(
                 f"DurationAware(weight={self.weight!r}) has no bias to correct where unfinished attempts are carried on and "
                 "none is too stale: finished ones are distributed as the policy chose them, and weights make slow actions "
-                "count more. Leave the weights out, or drop what is unfinished",
-                stacklevel=3,
+                "count more. Leave the weights out, or drop what is unfinished"
             )
+
+    def _warn(self, message: str) -> None:
+        """Say it once, and not with every batch."""
+        if not self._warned:
+            self._warned = True
+            warnings.warn(message, stacklevel=4)
 
 
 @dataclass(kw_only=True)
