@@ -313,7 +313,25 @@ def ensembles(options: argparse.Namespace) -> None:
     cases["two-layer heads over one text encoder that learns"] = (
         text, setting.data, {"steps": min(8, setting.steps), "batch_size": setting.batch}, {"share_encoder": True},
     )  # fmt: skip
+
+    def whole(lora: dict[str, Any] | None) -> Callable[[int], RewardModel]:
+        def make(seed: int) -> RewardModel:
+            body = copy.deepcopy(setting.model.model)
+            torch.manual_seed(seed)
+            if lora is None:
+                with torch.no_grad():
+                    for weight in body.parameters():
+                        weight += 0.02 * torch.randn_like(weight)
+            return RewardModel.make(TextEncoder(model=body, tokenizer=setting.tokenizer, lora=lora), "scalar")
+
+        return make
+
+    few = {"steps": min(8, setting.steps), "batch_size": setting.batch}
+    cases["whole text models"] = (whole(None), setting.data, few, {})
+    cases["adapters of rank 8 on one text model"] = (whole({"rank": 8}), setting.data, few, {})
     for name, (make, rows, steps, more) in cases.items():
+        if options.only not in name:
+            continue
         ratios = []
         for number in range(options.rounds + 1):
             began = time.process_time()
@@ -341,6 +359,7 @@ def main() -> None:
     parser.add_argument("--no-memory", action="store_true", help="leave the peaks of memory out")
     parser.add_argument("--ensemble", action="store_true", help="time ensembles instead")
     parser.add_argument("--rounds", type=int, default=5, help="of ensembles")
+    parser.add_argument("--only", default="", help="ensembles whose name holds this")
     parser.add_argument("--alone", choices=["ours", "trl"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)

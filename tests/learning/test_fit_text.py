@@ -198,5 +198,3 @@ def test_an_ensemble_of_heads_over_one_text_model() -> None:
     values = member_values(model, data.items)
     assert values.shape == (24, 3)
     assert values.std(axis=1).min() > 0.01
-    with pytest.raises(ValueError, match=r"let the members share one encoder \(share_encoder=True\)"):
-        fit_ensemble(make, data, 3)

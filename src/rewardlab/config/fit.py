@@ -73,6 +73,9 @@ class FitConfig(Config):
     head: Spec = Field("scalar", description="What scores features; users are those of the data when not given.")
     loss: Spec | None = Field(None, description="The usual one of the kind of data when not given.")
     members: int = Field(1, ge=1, description="More than 1 make an ensemble, fitted in one pass.")
+    share_encoder: bool | None = Field(
+        None, description="Whether members read one encoder; when not given, frozen ones and those of texts and images."
+    )
     bootstrap: bool = Field(False, description="Whether each member of an ensemble sees its own draw of the rows.")
     fit: Fitting = Field(default_factory=Fitting)  # type: ignore[arg-type]
     trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(
@@ -113,6 +116,10 @@ class FitConfig(Config):
                 raise SpecError(missing_message(Path(value)), ("data", last))
         if self.fit.patience is not None and not data.held_out and data.held_out_file is None:
             raise SpecError("fit.patience needs held-out judgements; give data.held_out a share", ("fit", "patience"))
+        if self.share_encoder is not None and self.members == 1:
+            raise SpecError(
+                "share_encoder is about the members of an ensemble; set members to 2 or more", ("share_encoder",)
+            )
         if self.bootstrap and self.members == 1:
             raise SpecError(
                 "bootstrap draws rows for the members of an ensemble; set members to 2 or more", ("bootstrap",)

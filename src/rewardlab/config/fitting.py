@@ -20,6 +20,7 @@ from rewardlab.learning.evaluation import Evaluation, evaluate, save_plots
 from rewardlab.learning.evaluation.judging import knows_users
 from rewardlab.learning.fitter import FitResult
 from rewardlab.learning.fitting import fit_defaults, fit_of
+from rewardlab.learning.inputs import is_frozen
 from rewardlab.learning.losses import LOSSES
 from rewardlab.learning.tables import Data
 from rewardlab.registry import Registry, SpecError
@@ -184,7 +185,9 @@ def make_model(config: FitConfig, data: Data) -> RewardModel:
     encoder = _encoder(config, data, first)
     if config.members == 1:
         return RewardModel.make(encoder, _head(config, data, encoder, first), device=config.device)
-    shared = not any(weight.requires_grad for weight in encoder.parameters()) or hasattr(encoder, "collate_groups")
+    shared = config.share_encoder
+    if shared is None:
+        shared = is_frozen(encoder) or hasattr(encoder, "collate_groups")
     models = []
     for number in range(first, first + config.members):
         own = encoder if shared or number == first else _encoder(config, data, number)

@@ -23,7 +23,7 @@ from rewardlab.learning.losses import Loss
 from rewardlab.learning.rows import PairRows, StepRows
 from rewardlab.learning.tables import Data
 from rewardlab.policies.sharding import total_norm
-from rewardlab.rewards.models.base import Head, Outputs
+from rewardlab.rewards.models.base import Encoder, Head, Outputs
 from rewardlab.rewards.models.encoders.ensemble import EnsembleEncoder
 from rewardlab.rewards.models.heads.ensemble import EnsembleHead
 from rewardlab.rewards.models.model import RewardModel
@@ -47,7 +47,7 @@ def fit_ensemble(
         data: judgements, as `fit` takes them.
         members: how many.
         share_encoder: whether all heads read one encoder, that of the first model; None where it is frozen. Otherwise every
-            member has its own, which encoders of texts and images do not allow.
+            member has its own, which encoders of images do not allow; of texts, members with adapters share their base.
         bootstrap: whether each member sees the rows as often as a draw with replacement gives them, some of them never.
         seed: of the order of rows, which all members share, and of the draws.
         options: of `fit`.
@@ -92,7 +92,7 @@ def join(models: Sequence[RewardModel], *, share_encoder: bool | None = None, di
             "the seed of what is trained, or draw rows with bootstrap=True"
         )
     heads = [network.head for network in networks]
-    encoder = networks[0].encoder if shared else EnsembleEncoder.of([network.encoder for network in networks])
+    encoder = networks[0].encoder if shared else _joined([network.encoder for network in networks])
     network = Network(encoder, EnsembleHead.of(heads, width=encoder.width, shared=shared))
     return RewardModel.around(network.to(networks[0].device), **_fields(models[0]))
 
@@ -216,6 +216,14 @@ def _repeated(rows: PairRows, members: int) -> PairRows:
         label=rows.label.repeat_interleave(members),
         strength=None if rows.strength is None else rows.strength.repeat_interleave(members),
     )
+
+
+def _joined(encoders: list[Encoder]) -> EnsembleEncoder:
+    if encoders[0].kind == "text":
+        from rewardlab.rewards.models.encoders.text_ensemble import TextEnsembleEncoder
+
+        return TextEnsembleEncoder.of(encoders)
+    return EnsembleEncoder.of(encoders)
 
 
 def _same_weights(networks: Sequence[Network], shared: bool) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rewardlab.learning.inputs import is_frozen
 from rewardlab.policies.sharding import cut, gathered, is_sharded, own, shared_out, together, total_norm
 from rewardlab.rewards.models.network import Network
+from rewardlab.rewards.models.stacked import Stacked
 from rewardlab.training.checkpoint import module_state
 from rewardlab.training.objectives.learner import Learner
 from rewardlab.training.processes import Processes
@@ -163,9 +164,17 @@ def gradient_checkpointing(module: nn.Module, wanted: bool) -> Iterator[bool]:
 
     Returns:
         Whether the caller has to do that itself, because no part of the module knows how.
+
+    Raises:
+        ValueError: it is wanted of models that are computed together.
     """
     found = [part for part in module.modules() if hasattr(part, "gradient_checkpointing_enable")] if wanted else []
     top = found[:1]  # the outermost does it for all that it holds
+    if top and any(isinstance(part, Stacked) for part in module.modules()):
+        raise ValueError(
+            "activations of an ensemble of whole models cannot be computed again, which gradient_checkpointing asks for; "
+            "leave it out and bound batch_length, or let the members share one encoder (share_encoder=True)"
+        )
     for part in top:
         part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
     try:

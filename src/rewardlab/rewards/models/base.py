@@ -241,6 +241,7 @@ ENCODERS = Registry(
         "sentence": "rewardlab.rewards.models.encoders.sentence:SentenceEncoder",
         "vision_language": "rewardlab.rewards.models.encoders.vision_language:VisionLanguageEncoder",
         "ensemble": "rewardlab.rewards.models.encoders.ensemble:EnsembleEncoder",
+        "text_ensemble": "rewardlab.rewards.models.encoders.text_ensemble:TextEnsembleEncoder",
     },
     group="rewardlab.encoders",
 )

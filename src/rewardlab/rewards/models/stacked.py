@@ -22,12 +22,13 @@ class Stacked(nn.Module):
 
     Args:
         members: at least one; the first is taken over, and becomes the frame of all.
+        share_frozen: whether weights that are not trained, and are the same in all members, stand there once.
 
     Raises:
         ValueError: none, or weights of different names or shapes.
     """
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    def __init__(self, members: Sequence[nn.Module], *, share_frozen: bool = False) -> None:
         super().__init__()
         if not members:
             raise ValueError("there are no members to stack")
@@ -42,11 +43,15 @@ class Stacked(nn.Module):
                     f"{shapes[0].get(name)}; an ensemble is trained in one pass only where all members are alike"
                 )
         frame = members[0]
+        self.shared: set[str] = set()
         for path, part in frame.named_modules():
             for table in (part._parameters, part._buffers):
                 for name, value in list(table.items()):
                     key = f"{path}.{name}" if path else name
                     if value is None or key not in states[0]:
+                        continue
+                    if share_frozen and not value.requires_grad and _all_same(states, key):
+                        self.shared.add(key)
                         continue
                     together = torch.stack([state[key].detach() for state in states])
                     learns = isinstance(value, nn.Parameter)
@@ -54,12 +59,17 @@ class Stacked(nn.Module):
         self.frame = frame
 
     def weights(self) -> dict[str, Tensor]:
-        """All weights and buffers that are saved, by name, the axis of members in front."""
+        """All weights and buffers that are saved, by name, the axis of members in front; those in `shared` have none."""
         return self.frame.state_dict(keep_vars=True)
 
     def member(self, number: int) -> dict[str, Tensor]:
         """The weights of one member, as views."""
-        return {name: value[number] for name, value in self.weights().items()}
+        return {name: value if name in self.shared else value[number] for name, value in self.weights().items()}
+
+    def alone(self, number: int, call: Callable[..., Any], *given: Any) -> Any:
+        """Call a function with a module that stands for one member, and with arguments."""
+        own = {f"frame.{name}": value for name, value in self.member(number).items()}
+        return functional_call(_Holder(self.frame), own, (call, *given))
 
     def each(self, call: Callable[..., Any], *arguments: Any, axes: Any = 0, loop: bool = False) -> Any:
         """Call a function with every member.
@@ -73,21 +83,18 @@ class Stacked(nn.Module):
         Returns:
             What the function returns, the axis of members in front.
         """
+        if loop:
+            return _stack([self.alone(number, call, *_pick(arguments, axes, number)) for number in range(self.count)])
         weights = self.weights()
         holder = _Holder(self.frame)
-        if loop:
-            found = []
-            for number in range(self.count):
-                own = {f"frame.{name}": value[number] for name, value in weights.items()}
-                found.append(functional_call(holder, own, (call, *_pick(arguments, axes, number))))
-            return _stack(found)
 
         def one(own: dict[str, Tensor], *given: Any) -> Any:
             return functional_call(holder, own, (call, *given))
 
         named = {f"frame.{name}": value for name, value in weights.items()}
+        stand = {f"frame.{name}": None if name in self.shared else 0 for name in weights}
         places = axes if isinstance(axes, tuple) else (axes,) * len(arguments)
-        return vmap(one, in_dims=(0, *places), randomness="different")(named, *arguments)
+        return vmap(one, in_dims=(stand, *places), randomness="different")(named, *arguments)
 
 
 class _Holder(nn.Module):
@@ -139,6 +146,10 @@ def stacked_linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
         wide = nn.functional.linear(inputs, weight.flatten(0, 1), None if bias is None else bias.flatten())
         return wide.view(len(inputs), weight.shape[0], weight.shape[1]).transpose(0, 1)
     return torch.bmm(inputs, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), inputs, weight.mT)
+
+
+def _all_same(states: Sequence[dict[str, Tensor]], key: str) -> bool:
+    return all(torch.equal(states[0][key], state[key]) for state in states[1:])
 
 
 def _pick(arguments: Sequence[Any], axes: Any, number: int) -> list[Any]:

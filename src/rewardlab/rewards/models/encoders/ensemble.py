@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -26,10 +26,12 @@ class EnsembleEncoder(Encoder):
         seed: added to the number of a member, where the encoders are drawn by a seed.
 
     Raises:
-        ValueError: fewer than 2 members, or encoders that read texts or images: these share one encoder.
+        ValueError: fewer than 2 members, or encoders that read images (these share one encoder) or texts (of which
+            `TextEnsembleEncoder` makes an ensemble).
     """
 
     kind = "ensemble"
+    _reads_texts: ClassVar[bool] = False
 
     def __init__(self, encoder: Mapping[str, Any] | str, *, members: int = 10, seed: int = 0) -> None:
         if members < 2:
@@ -57,7 +59,7 @@ class EnsembleEncoder(Encoder):
     def _join(self, encoders: list[Encoder], seed: int) -> None:
         nn.Module.__init__(self)
         first = encoders[0]
-        if hasattr(first, "collate_groups"):
+        if hasattr(first, "collate_groups") and not self._reads_texts:
             raise ValueError(
                 f"{len(encoders)} whole {first.kind} encoders are too much for one pass; let the members share one "
                 "encoder (share_encoder=True), or fit whole models one by one and combine them with "
@@ -67,7 +69,7 @@ class EnsembleEncoder(Encoder):
         self._options = {"encoder": {"type": type(first).kind, **options}, "members": len(encoders), "seed": seed}
         self.members, self.width = len(encoders), first.width * len(encoders)
         self.frozen = first.frozen
-        self.stacked = Stacked(encoders)
+        self.stacked = Stacked(encoders, share_frozen=getattr(first, "lora", None) is not None)
 
     @property
     def member(self) -> Encoder:
@@ -100,12 +102,13 @@ class EnsembleEncoder(Encoder):
             if steps is not None:
                 return _mlp(first, steps, batch["mask"], getattr(self, "wants_steps", True))
 
-        def one(encoder: Encoder, given: Batch) -> tuple[dict[str, Tensor], Tensor | None]:
+        def one(encoder: Encoder, given: Batch) -> dict[str, Tensor]:
             encoded = encoder(given)
-            columns = {name: getattr(encoded, name) for name in ("response", "prompt", "steps")}
-            return {name: column for name, column in columns.items() if column is not None}, encoded.step_mask
+            columns = {name: getattr(encoded, name) for name in ("response", "prompt", "steps", "step_mask")}
+            return {name: column for name, column in columns.items() if column is not None}
 
-        columns, mask = self.stacked.each(one, batch, axes=None)
+        columns = self.stacked.each(one, batch, axes=None)
+        mask = columns.pop("step_mask", None)
         joined = {name: column.movedim(0, -2).flatten(-2) for name, column in columns.items()}
         return Encoded(step_mask=None if mask is None else mask[0], **joined)
 
