@@ -171,6 +171,19 @@ def test_a_teacher_that_fails_or_says_nothing_costs_only_the_hint(answer):
     assert seat.counts["teacher_failed"] == seat.counts["failures"] > 0 == seat.counts["retried"]
 
 
+def test_guided_attempts_begin_where_the_failure_began():
+    class Chance(SingleTurn):
+        def reset(self, task, seed):
+            return [*super().reset(task, seed), {"role": "user", "content": str(seed % 4)}]
+
+    both = run(guided(), names=("a", "b", "a", "b", "a"), environment=Chance)
+    starts = {one.group: one.observations[0] for one in both if not one.info.get("guided")}
+    assert len({str(start) for start in starts.values()}) > 2
+    retried = [one for one in both if one.info.get("guided")]
+    assert retried
+    assert all(one.observations[0] == starts[one.group] for one in retried)
+
+
 def test_what_could_not_be_scored_is_not_retried():
     class Half(Verifier):
         def verify(self, trajectory: Trajectory) -> float:

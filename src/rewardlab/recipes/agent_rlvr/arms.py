@@ -24,6 +24,7 @@ class Budget:
     Args:
         samples: in a sweep over the training tasks.
         sft_steps, sft_rate: imitation of a fifth of the unguided successes, before DPO.
+        imitation_rate: of the arms that only imitate, which take all successes and the steps of both stages.
         dpo_steps, dpo_rate, beta, batch: of DPO.
         nll: weight of the likelihood of the chosen one in DPO.
     """
@@ -31,6 +32,7 @@ class Budget:
     samples: int = 16
     sft_steps: int = 100
     sft_rate: float = 3e-4
+    imitation_rate: float = 1e-3
     dpo_steps: int = 150
     dpo_rate: float = 2e-4
     beta: float = 0.1
@@ -118,7 +120,7 @@ class Arms:
             source="both",
             steps=budget.sft_steps + budget.dpo_steps,
             batch_size=budget.batch,
-            learning_rate=budget.sft_rate,
+            learning_rate=budget.imitation_rate,
         )
         imitate(policy, more.successes(), options, seed=self.world.seed)
         return self.measure(policy)

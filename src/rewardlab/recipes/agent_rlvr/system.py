@@ -25,6 +25,7 @@ from rewardlab.training.guidance import (
     guidance_metrics,
     weights_hash,
 )
+from rewardlab.training.guidance.hints import note_seeds
 from rewardlab.training.guidance.pairs import Negatives, Source
 from rewardlab.training.objectives.preference import DPO
 from rewardlab.training.seats import score_batch
@@ -183,7 +184,7 @@ class AgentRLVR:
         if self.first_greedy:
             trajectories += self._rollout(self.policy, tasks, replace(self.sampling, temperature=0.0), 1, seed)
         if sampled:
-            trajectories += self._rollout(self.policy, tasks, self.sampling, sampled, derive_seed(seed, 1))
+            trajectories += self._rollout(self.policy, tasks, self.sampling, sampled, seed)  # the same start for all
         return Attempts(trajectories=trajectories, scores=score_batch(self.verifier, trajectories))
 
     def retry(self, attempts: Attempts, *, teacher: Teacher | None = None, seed: int = 0, **options: Any) -> Attempts:
@@ -224,7 +225,7 @@ class AgentRLVR:
 
     def _expert(self, tasks: Sequence[Task], seed: int) -> Attempts:
         """Somebody else's attempts in the policy's own tokens."""
-        made = self._rollout(self.expert, tasks, self.sampling, self.expert_samples, derive_seed(seed, 4))
+        made = self._rollout(self.expert, tasks, self.sampling, self.expert_samples, seed)
         scores = score_batch(self.verifier, made)
         kept = np.flatnonzero(scores.scored)
         own = []
@@ -246,9 +247,11 @@ class AgentRLVR:
     def _rollout(
         self, policy: Any, tasks: Sequence[Task], sampling: Sampling, group_size: int, seed: int
     ) -> list[Trajectory]:
-        return rollout(
+        made = rollout(
             policy, self.environment, tasks, group_size=group_size, sampling=sampling, limits=self.limits, seed=seed
         )
+        note_seeds(made, seed, group_size)
+        return made
 
 
 @dataclass(kw_only=True)

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from rewardlab.environments.base import Environment, Step
+from rewardlab.policies.engines.sampling import derive_seed
 from rewardlab.types import Message, Task, Tokens, Trajectory, message_text
 
 Place = Literal["user", "system", "message"]
@@ -123,12 +124,20 @@ class Hinted:
         tasks: what is attempted.
         hints: for each task.
         how: how they are shown.
+        seeds: of the environment in the attempt that failed, so that the next one begins from the same start; None where
+            it is not known.
     """
 
     def __init__(
-        self, environment: Callable[[], Environment], tasks: Sequence[Task], hints: Sequence[str], how: HintFormat
+        self,
+        environment: Callable[[], Environment],
+        tasks: Sequence[Task],
+        hints: Sequence[str],
+        how: HintFormat,
+        seeds: Sequence[int | None],
     ) -> None:
         self.environment, self.originals, self.hints, self.how = environment, list(tasks), list(hints), how
+        self.seeds = list(seeds)
         self.openings: dict[int, tuple[list[Message], Sequence[dict[str, Any]]]] = {}
 
     @property
@@ -175,7 +184,8 @@ class _HintedEnvironment(Environment):
     def reset(self, task: Task, seed: int) -> list[Message]:
         """Begin the attempt with the hint in its places."""
         index = int(task.metadata[_INDEX])
-        bare = self._inner.reset(self._factory.originals[index], seed)
+        known = self._factory.seeds[index]
+        bare = self._inner.reset(self._factory.originals[index], seed if known is None else known)
         self._factory.openings[index] = (list(bare), self._inner.tools or task.tools)
         return self._factory.how.shown(bare, self._factory.hints[index])
 
@@ -186,6 +196,12 @@ class _HintedEnvironment(Environment):
     def close(self) -> None:
         """Close the environment."""
         self._inner.close()
+
+
+def note_seeds(trajectories: Sequence[Trajectory], seed: int, group_size: int) -> None:
+    """Keep in `info["environment_seed"]` what a rollout with this seed began each environment with."""
+    for index, trajectory in enumerate(trajectories):
+        trajectory.info["environment_seed"] = derive_seed(seed, 0, index // group_size) % 2**31
 
 
 def with_prompt(tokens: Tokens, prompt: Sequence[int]) -> Tokens:

@@ -20,7 +20,7 @@ import numpy as np
 
 from rewardlab.policies.engines.sampling import derive_seed
 from rewardlab.rewards.base import attempt
-from rewardlab.training.guidance.hints import PARTS, Guidance, Hinted, HintFormat, check_parts
+from rewardlab.training.guidance.hints import PARTS, Guidance, Hinted, HintFormat, check_parts, note_seeds
 from rewardlab.training.guidance.leaks import LeakCheck, copied_share
 from rewardlab.training.guidance.logprobs import bare_logprobs
 from rewardlab.training.guidance.teachers import Failure, Teacher
@@ -113,6 +113,7 @@ class Guided:
         tasks = list(tasks)
         drawn = {} if sampling is None else {"sampling": sampling}
         unguided = self._rollout(policy, environment, tasks, group_size=group_size, seed=seed, **drawn, **options)
+        note_seeds(unguided, seed, group_size)
         if getattr(sampling, "temperature", 1.0) == 0.0:
             return unguided
         scores = score_batch(self.reward, unguided)
@@ -219,12 +220,15 @@ class Guided:
     ) -> list[Trajectory]:
         """One guided attempt for each, as it is to be learned from."""
         hints = [self.how.text(shown) for _, shown in chosen]
-        hinted = Hinted(environment, [failure[0] for failure, _ in chosen], hints, self.how)
+        seeds = [failure[1].info.get("environment_seed") for failure, _ in chosen]
+        hinted = Hinted(environment, [failure[0] for failure, _ in chosen], hints, self.how, seeds)
         actor = policy if self.actor is None else self.actor
         batch = self._rollout(actor, hinted, hinted.tasks, group_size=1, seed=seed, **options)
         made = []
         for ((task, failure, _), shown), hint, trajectory in zip(chosen, hints, batch, strict=True):
             one = hinted.restore(trajectory, actor, strip=self.strip)
+            if failure.info.get("environment_seed") is not None:
+                one.info["environment_seed"] = failure.info["environment_seed"]
             info = {**one.info, "guided": True, "hint": hint, "hint_parts": list(shown), "attempt": number}
             info["copied"] = copied_share(hint, one)
             if self.actor is not None and self.actor is not policy:
