@@ -51,6 +51,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.training.replay": ["FailureReplay"],
         "rewardlab.learning.ensembles": ["fit_ensemble"],
         "rewardlab.learning.fitting": ["fit"],
+        "rewardlab.learning.implicit": ["ImplicitProcessReward"],
         "rewardlab.learning.evaluation": ["evaluate"],
         "rewardlab.learning.reading": ["read_preferences", "read_step_labels"],
         "rewardlab.learning.report": ["report_preferences"],

@@ -69,6 +69,7 @@ REWARDS = Registry(
         "cosine_length": "rewardlab.rewards.verifiers.length:CosineLength",
         "response_length": "rewardlab.learning.evaluation.baselines:ResponseLength",
         "co_trained": "rewardlab.learning.co_training:CoTrained",
+        "implicit_process": "rewardlab.learning.implicit:ImplicitProcessReward",
         "shop_score": "rewardlab.environments.shop.reward:ShopScore",
         "regex_milestones": "rewardlab.rewards.verifiers.milestones:RegexMilestones",
         "partial_credit": "rewardlab.rewards.verifiers.milestones:PartialCredit",

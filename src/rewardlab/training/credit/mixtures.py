@@ -74,15 +74,21 @@ class EpisodePlusStep:
     def __call__(self, trajectories: Sequence[Trajectory], scores: Scores) -> Advantages:
         """Assign credit."""
         steps = read_steps(trajectories, scores, self.source)
+        values, statistics = self.of_steps(steps)
+        return to_advantages(trajectories, steps, values, statistics)
+
+    def of_steps(self, steps: Steps) -> tuple[NDArray[np.float64], dict[str, float]]:
+        """The same for step values that are laid out already: float64[step], and statistics.
+
+        What is left out is marked in `steps.excluded`.
+        """
         if self.combine == "merged":
             merged = steps.outcomes + self.step_weight * segment_sums(steps.values, steps.layout)
-            values = episode_advantages(steps, merged, self.episode, self.scale, self.single)
-            return to_advantages(trajectories, steps, values)
+            return episode_advantages(steps, merged, self.episode, self.scale, self.single), {}
         whole = episode_advantages(steps, steps.outcomes, self.episode, self.scale, self.single)
         own = self.step_weight * self._step_advantages(steps)
         own = np.where(steps.excluded[steps.layout.owner], 0.0, own)
-        values = own if self.combine == "step_only" else whole + own
-        return to_advantages(trajectories, steps, values, _compare(whole, own))
+        return (own if self.combine == "step_only" else whole + own), _compare(whole, own)
 
     def _step_advantages(self, steps: Steps) -> NDArray[np.float64]:
         values = steps.values
