@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.transitions": ["TransitionReward"],
         "rewardlab.rewards.recorded": ["EnvironmentReturn"],
         "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic", "kinesthetic_mean"],
+        "rewardlab.rewards.return_difference": ["ReturnDifference"],
         "rewardlab.rewards.schedules": ["Linear"],
         "rewardlab.rewards.spec": [
             "REWARDS",

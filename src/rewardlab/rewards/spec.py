@@ -38,7 +38,10 @@ REWARDS = Registry(
         "route": "rewardlab.rewards.algebra.route:Route",
         "squash": "rewardlab.rewards.algebra.squash:Squash",
         "kinesthetic": "rewardlab.rewards.shaping:Kinesthetic",
+        "return_difference": "rewardlab.rewards.return_difference:ReturnDifference",
         "environment_return": "rewardlab.rewards.recorded:EnvironmentReturn",
+        "turn_increments": "rewardlab.rewards.turns:TurnIncrements",
+        "thinned": "rewardlab.rewards.turns:Thinned",
         # verifiers
         "math_answer": "rewardlab.rewards.verifiers.math:MathAnswer",
         "code_tests": "rewardlab.rewards.verifiers.code:CodeTests",
