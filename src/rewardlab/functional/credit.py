@@ -66,7 +66,7 @@ def returns_to_go(
     Where a limit cut a trajectory off, what would have followed can be put in by its estimated value (bootstrapping); where
     the environment ended it, nothing follows.
 
-    Source: Sutton and Barto 2018, equations 3.9 and 7.1.
+    Source: Sutton and Barto 2018, equation 3.9 and chapter 7.
 
     Args:
         rewards: float64[step].
@@ -200,7 +200,8 @@ def step_relative(
     With groups of steps that were taken in the same state of the same task (*anchor states*) this is the step-level part of
     GiGPO: actions from one state are compared with one another, which needs no further rollouts.
 
-    Source: Feng et al. 2025, "Group-in-Group Policy Optimization" (arXiv 2505.10978), equations 6 to 8.
+    Source: Feng et al. 2025, "Group-in-Group Policy Optimization" (arXiv 2505.10978), the step-level
+    advantage.
 
     Args:
         values: float64[step], all finite.
@@ -251,7 +252,7 @@ def redistribute(
 ) -> Floats:
     """Split the outcome of each trajectory over its steps, so that the steps add up to it.
 
-    Source: Arjona-Medina et al. 2019, "RUDDER" (arXiv 1806.07857), definition 1: return-equivalent redistribution;
+    Source: Arjona-Medina et al. 2019, "RUDDER" (arXiv 1806.07857): return-equivalent redistribution;
     "rescale" and "residual_last" are the two ways in which estimated contributions can be made exact.
 
     Args:
@@ -333,8 +334,8 @@ def potential_terms(
 def step_log_ratios(log_ratios: NDArray[np.floating], runs: TokenRuns) -> Floats:
     """Sum of the log-ratios of each step's tokens; times beta, this is an implicit process reward.
 
-    Source: Yuan et al. 2024, "Free Process Rewards without Process Labels" (arXiv 2412.01981), equation 5, summed over
-    actions as in arXiv 2509.19199, equation 2.
+    Source: Yuan et al. 2024, "Free Process Rewards without Process Labels" (arXiv 2412.01981), summed over actions as in
+    arXiv 2509.19199.
 
     Args:
         log_ratios: float[token], log-probability under the reward's model minus that under the reference; anything

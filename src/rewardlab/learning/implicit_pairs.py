@@ -66,7 +66,7 @@ def pair_loss(
 ) -> Tensor:
     """`-log sigmoid(Q+ - Q-)` over pairs of trajectories.
 
-    Source: arXiv 2509.19199, equation 3 (the loss of DPO, Rafailov et al. 2023, with the behaviour policy as reference).
+    Source: arXiv 2509.19199 (the loss of DPO, Rafailov et al. 2023, with the behaviour policy as reference).
 
     Args:
         values: float[trajectory], Q: beta times the log-ratio of each trajectory, summed or averaged over its steps.

@@ -31,7 +31,7 @@ class AnchorStates:
 
     A step in a state that nobody else of the group came to gets only the episode's advantage. The share of such steps is
     the statistic `step_groups_single`: near 1, this rule is the outcome rule. Source: Feng et al. 2025, "Group-in-Group
-    Policy Optimization" (arXiv 2505.10978), equations 3 to 9.
+    Policy Optimization" (arXiv 2505.10978).
 
     Args:
         state: what makes two steps alike: the "observation" before the action (for a chat, roles and texts of the messages

@@ -22,7 +22,7 @@ STEP_BASELINES = ("all_steps", "other_members", "first_step", "position", "none"
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodePlusStep:
-    """`A = A_episode + step_weight * A_step`, as in OPRL (arXiv 2509.19199, equations 5 to 7).
+    """`A = A_episode + step_weight * A_step`, as in OPRL (arXiv 2509.19199).
 
     The statistics hold `step_to_episode`, the ratio of mean magnitudes, and `sign_conflicts`, the share of steps whose two
     parts pull in different directions.
