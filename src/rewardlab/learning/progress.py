@@ -146,7 +146,11 @@ class ProgressEstimator:
     # ---- learning -----------------------------------------------------------------------------------------------------
 
     def fit(
-        self, trajectories: Sequence[Trajectory], outcomes: Scores | Sequence[float], *, validation: float = 0.1
+        self,
+        trajectories: Sequence[Trajectory],
+        outcomes: Scores | Sequence[float] | NDArray[np.float64],
+        *,
+        validation: float = 0.1,
     ) -> ProgressReport:
         """Learn from trajectories and what became of them, good and bad alike.
 
