@@ -161,19 +161,19 @@ class AsyncLoop:
         times = dict.fromkeys(range(self.actors), 0.0)
         for actor, job in list(self._running.items()):
             times[actor] = min(job.left, self.window)
-            if job.left <= self.window:
+            if job.left <= self.window + 1e-9:
                 finished.append(self._running.pop(actor))
             job.left -= times[actor]
         longer = 0.0 if self.max_staleness is None else self.max_staleness * self.window
         if self.unfinished == "carry" and self.max_staleness is None:
             longer = float("inf")
-        while idle := [actor for actor, time in times.items() if time < self.window]:
+        while idle := [actor for actor, time in times.items() if time < self.window - 1e-9]:
             for actor, trajectory in zip(idle, make(len(idle)), strict=True):
                 room = self.window - times[actor]
                 job = self._job(trajectory, room + longer, actor)
                 started.append(job)
                 times[actor] += job.seconds
-                if job.seconds <= room:
+                if job.seconds <= room + 1e-9:  # what adds up to a whole window is within it
                     finished.append(job)
                 elif self.unfinished == "carry":
                     job.left = job.seconds - room
