@@ -23,7 +23,6 @@ RECIPES = Registry(
         "secrets-rm": "rewardlab.recipes.secrets_rm:RECIPE",
         "shop-r1": "rewardlab.recipes.shop_r1:RECIPE",
         "spa-rl": "rewardlab.recipes.spa_rl:RECIPE",
-        "spa-rl": "rewardlab.recipes.spa_rl:RECIPE",
         "step-labels": "rewardlab.recipes.step_labels:RECIPE",
         "toolrl": "rewardlab.recipes.toolrl:RECIPE",
         "tree-preferences": "rewardlab.recipes.tree_preferences:RECIPE",
