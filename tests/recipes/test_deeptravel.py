@@ -134,6 +134,33 @@ def test_imitation_learns_and_one_update_follows_the_advantage(demonstrations: l
     assert clerk.weights[0] == 0  # it stands for no feature
 
 
+def test_kept_attempts_are_learned_from_again(demonstrations: list[Trajectory]) -> None:
+    clerk = Clerk.new()
+    imitate(clerk, demonstrations, TravelDesk, steps=20)
+    replay = FailureReplay(
+        tasks=TravelDesk().tasks("train", 8), count=4, every=2, share=0.5, enter="most_failed", store="trajectory"
+    )
+    seen: list[list[str | None]] = []
+    rl.train(
+        clerk,
+        TravelDesk,
+        hierarchical_reward(),
+        curriculum=replay,
+        objective=ClerkGRPO(learning_rate=0.01),
+        rollout=replay.rolling(trips),
+        steps=2,
+        group_size=4,
+        trackers=(),
+        callbacks=[lambda report: seen.append([one.group for one in report.trajectories])],
+    )
+    again = {group for group in seen[1] if group is not None and "/replay/" in group}
+    assert len(again) == 2
+    assert len(seen[0]) == len(seen[1]) == 16
+    resumed = FailureReplay(tasks=replay.tasks, count=4, every=2, share=0.5, enter="most_failed", store="trajectory")
+    resumed.load_state_dict(json.loads(json.dumps(replay.state_dict())))
+    assert resumed.report() == replay.report()
+
+
 @pytest.mark.parametrize("recipe", [RECIPE, ABLATIONS], ids=["gated", "reported"])
 def test_the_proof_returns_every_claim(recipe: Any) -> None:
     outcomes = recipe.proof(100, updates=1, replay_updates=2, demonstrations=20, steps=10, held_out=9)
