@@ -18,7 +18,7 @@ from rewardlab.environments.single_turn import SingleTurn
 from rewardlab.policies.engines.base import Sampling
 from rewardlab.policies.engines.sampling import derive_seed
 from rewardlab.policies.rollout import Limits, rollout
-from rewardlab.training.retrospection.memory import remember_opening, remembering, with_reflections
+from rewardlab.training.retrospection.memory import remember_opening, remembering, shown_reflections, with_reflections
 from rewardlab.types import Message, Task, Trajectory, message_text
 
 _log = logging.getLogger(__name__)
@@ -123,6 +123,8 @@ class Retrospective:
     most: int | None = None
     length: Callable[[str], int] = len
     allow_stochastic: bool = False
+    written: list[Trajectory] = field(default_factory=list, init=False)
+    """What the writer wrote in the last `run`."""
 
     def __post_init__(self) -> None:
         for name, least in (("retries", 0), ("cap", 1)):
@@ -150,7 +152,7 @@ class Retrospective:
         ]
         places = list(range(len(live)))
         found: list[list[Trajectory]] = [[] for _ in live]
-        self.written: list[Trajectory] = []
+        self.written = []
         for attempt in range(self.retries + 1):
             tried = self.attempt([live[place] for place in places], seed=derive_seed(seed, 1, attempt))
             for place, one in zip(places, tried, strict=True):
@@ -200,11 +202,12 @@ class Retrospective:
         """The next attempt after one failure, once for each of several reflections; an empty one is a plain retry."""
         if failure.task is None:
             raise ValueError("the failure has no task, so it cannot be tried again")
-        earlier = list(failure.task.metadata.get("reflections", ()))
-        tasks = []
+        earlier, task, tasks = shown_reflections(failure.task.metadata), failure.task, []
+        if not earlier:  # a first attempt, whose opening is the task's own
+            task = remember_opening(task, failure.observations[0])
         for text in reflections:
             kept = [text] if self.memory == "last" else [*earlier, text][-self.cap :]
-            tasks.append(with_reflections(failure.task, kept))
+            tasks.append(with_reflections(task, kept))
         return self.attempt(tasks, seed=seed)
 
     def reflections(self, failures: Sequence[Trajectory], *, seed: int = 0) -> list[str]:
@@ -215,7 +218,7 @@ class Retrospective:
         written = rollout(
             self.writer, SingleTurn, tasks, sampling=self.writer_sampling, limits=Limits(turns=1), seed=seed
         )
-        self.written = [*getattr(self, "written", []), *written]
+        self.written = [*self.written, *written]
         return [one.completion if len(one) and "failed" not in one.info else "" for one in written]
 
     def reflection_task(self, failure: Trajectory, identity: str = "0") -> Task:
