@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,7 +38,7 @@ from rewardlab.recipes.agent_rlvr import (
     reward_model_from_pairs,
     success_curve,
 )
-from rewardlab.recipes.agent_rlvr.proof import proof
+from rewardlab.recipes.agent_rlvr.proof import ABLATIONS, ablations, proof
 from rewardlab.recipes.agent_rlvr.world import HOW
 from rewardlab.rewards.verifiers.exact import ExactMatch
 from rewardlab.training.guidance import build_pairs, weights_hash
@@ -243,10 +244,13 @@ def test_a_reward_model_of_the_pairs_chooses_the_best_of_n(arms):
         reward_model_from_pairs(pairs.subset([]), tiny(words))
 
 
-def test_the_proof_gives_every_claim():
-    found = proof(100, budget=SMALL, base=KNOWING, train=60)
+def test_the_proof_and_the_ablations_give_every_claim(arms, monkeypatch):
+    monkeypatch.setattr(World, "base_policy", lambda world: copy.deepcopy(arms.base))  # pretraining it takes longest
+    few = replace(SMALL, samples=2, sft_steps=1, dpo_steps=1)
+    found = proof(100, budget=few, base=KNOWING, train=80)
     assert set(found) == {claim.name for claim in RECIPE.claims}
     assert found["found"].method > 0.0
+    assert set(ablations(100, budget=few, base=KNOWING, train=80)) == {claim.name for claim in ABLATIONS.claims}
 
 
 def test_in_the_repair_shop_with_a_policy_that_learned_to_edit():

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from rewardlab.recipes.agent_rlvr.arms import Arms, Budget
 from rewardlab.recipes.agent_rlvr.learning import DPOWithLikelihood, Grouped, Imitation, Paired, imitate, prefer
-from rewardlab.recipes.agent_rlvr.proof import RECIPE
+from rewardlab.recipes.agent_rlvr.proof import ABLATIONS, RECIPE
 from rewardlab.recipes.agent_rlvr.repair import repair_teacher
 from rewardlab.recipes.agent_rlvr.selection import best_of_n, reward_model_from_pairs, success_curve
 from rewardlab.recipes.agent_rlvr.system import AgentRLVR, Attempts, Round, SFTBaseline
 from rewardlab.recipes.agent_rlvr.world import Base, World, measure
 
 __all__ = [
+    "ABLATIONS",
     "RECIPE",
     "AgentRLVR",
     "Arms",

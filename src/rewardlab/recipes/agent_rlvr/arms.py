@@ -6,6 +6,8 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from rewardlab.environments.single_turn import SingleTurn
 from rewardlab.policies.engines.base import Sampling
 from rewardlab.policies.engines.sampling import derive_seed
@@ -14,7 +16,7 @@ from rewardlab.recipes.agent_rlvr.learning import DPOWithLikelihood, Imitation, 
 from rewardlab.recipes.agent_rlvr.system import AgentRLVR, Attempts
 from rewardlab.recipes.agent_rlvr.world import DECISIONS, HOW, Measured, World, measure
 from rewardlab.rewards.verifiers.exact import ExactMatch
-from rewardlab.training.guidance import build_pairs
+from rewardlab.training.guidance import PairSet, build_pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +98,24 @@ class Arms:
 
     # ---- learning ---------------------------------------------------------------------------------------------------
 
-    def prefer(self, more: Attempts, *, nll: float | None = None) -> Measured:
-        """DPO on the first sweep and more, from the imitation; `nll` in place of the budget's."""
-        policy = copy.deepcopy(self.start)
+    def pairs(self, more: Attempts) -> PairSet:
+        """One failure for each success of the first sweep and more."""
         attempts = self.first.plus(more)
-        pairs = build_pairs(attempts.trajectories, attempts.scores, per_positive=1, seed=self.world.seed)
+        return build_pairs(attempts.trajectories, attempts.scores, per_positive=1, seed=self.world.seed)
+
+    def prefer(self, more: Attempts, *, nll: float | None = None, most: int | None = None) -> Measured:
+        """DPO on the first sweep and more, from the imitation.
+
+        Args:
+            more: the second sweep.
+            nll: weight of the likelihood in place of the budget's.
+            most: pairs that are used, drawn at random; None for all.
+        """
+        policy = copy.deepcopy(self.start)
+        pairs = self.pairs(more)
+        if most is not None and len(pairs) > most:
+            order = np.random.default_rng([self.world.seed, 3]).permutation(len(pairs))
+            pairs = pairs.subset(order[:most].tolist())
         objective = DPOWithLikelihood(
             beta=self.budget.beta,
             nll=self.budget.nll if nll is None else nll,
