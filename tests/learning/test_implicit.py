@@ -11,8 +11,7 @@ import torch
 
 import rewardlab as rl
 from rewardlab.environments.base import Environment, Step
-from rewardlab.learning import ImplicitProcessReward, pair_loss, preference_pairs
-from rewardlab.learning.implicit_pairs import auroc
+from rewardlab.learning import ImplicitProcessReward
 from rewardlab.policies.engines.base import Sampling
 from rewardlab.policies.language_model import LanguageModelPolicy
 from rewardlab.policies.logprobs import token_logprobs
@@ -64,30 +63,6 @@ def implicit(acting: LanguageModelPolicy, **options: Any) -> ImplicitProcessRewa
 def weights(reward: ImplicitProcessReward) -> list[torch.Tensor]:
     model = reward._model.model
     return [] if model is None else [weight.detach().clone() for weight in model.parameters()]
-
-
-# ---- pairs ------------------------------------------------------------------------------------------------------------------
-
-
-def test_pairs_and_their_loss() -> None:
-    outcomes, groups = np.array([1.0, 0.0, 0.4, 0.0, 1.0, 1.0]), np.array([0, 0, 0, 0, 1, 1])
-    better, worse = preference_pairs(outcomes, groups)
-    assert sorted(zip(better.tolist(), worse.tolist(), strict=True)) == [(0, 1), (0, 2), (0, 3), (2, 1), (2, 3)]
-    better, worse = preference_pairs(outcomes, groups, pairs="one_to_one")
-    assert sorted(zip(better.tolist(), worse.tolist(), strict=True)) == [(0, 3), (2, 1)]
-    better, worse = preference_pairs(outcomes, groups, pairs="margin", margin=0.5)
-    assert sorted(zip(better.tolist(), worse.tolist(), strict=True)) == [(0, 1), (0, 2), (0, 3)]
-    better, _ = preference_pairs(outcomes, groups, scored=np.array([False, True, False, True, True, True]))
-    assert not better.size
-    one, other = np.array([0]), np.array([1])
-    assert float(pair_loss(torch.zeros(2), one, other)) == pytest.approx(math.log(2))
-    assert float(pair_loss(torch.tensor([2.0, 0.0]), one, other)) == pytest.approx(0.1269, abs=1e-4)
-
-
-def test_auroc_counts_ties_half() -> None:
-    assert auroc(np.array([1.0, 2.0, 3.0]), np.array([False, True, True])) == 1.0
-    assert auroc(np.zeros(4), np.array([True, False, True, False])) == 0.5
-    assert math.isnan(auroc(np.zeros(2), np.array([True, True])))
 
 
 # ---- the reward -------------------------------------------------------------------------------------------------------------
@@ -263,6 +238,31 @@ def test_it_says_what_it_misses() -> None:
     made[0].tokens.ids[0] = 10_000
     with pytest.raises(ValueError, match="another tokenizer"):
         reward(made)
+
+
+def test_another_temperature_than_that_of_sampling_is_noticed() -> None:
+    acting = policy()
+    made = batch(acting)
+    for entry in made:
+        assert entry.tokens is not None
+        entry.tokens.logprobs *= 1.5
+    reward = implicit(acting)
+    with pytest.warns(
+        UserWarning, match="nats from the one stored with it; was it sampled at another temperature than 1"
+    ):
+        reward.learn(made, reward(made))
+
+
+def test_labels_may_be_missing_but_not_of_another_number() -> None:
+    acting = policy()
+    made = batch(acting)
+    for entry in made[1:]:
+        entry.info.pop("labels")
+    reward = implicit(acting, labels="labels")
+    assert "auroc" not in reward.learn(made, reward(made))  # the one that is left has only right steps
+    made[1].info["labels"] = [1.0]
+    with pytest.raises(ValueError, match="must have one label for each of 2 steps"):
+        reward.learn(made, reward(made))
 
 
 def test_it_can_be_named_in_a_configuration() -> None:

@@ -287,13 +287,25 @@ class ImplicitProcessReward(Reward):
             confidence = [
                 np.bincount(place, row, len(entry)) for place, row, entry in zip(steps, own, batch, strict=True)
             ]
-            labels = np.concatenate([np.asarray(entry.info[self.labels], dtype=np.float64) for entry in batch])
+            labels = np.concatenate([self._labels_of(entry) for entry in batch])
             known = np.isfinite(labels)
             for name, column in (("auroc", values), ("auroc_policy", np.concatenate(confidence))):
                 found = auroc(column[known], labels[known] > 0.5)
                 if math.isfinite(found):
                     line[name] = found
         return line
+
+    def _labels_of(self, trajectory: Trajectory) -> NDArray[np.float64]:
+        """float64[action]; NaN where nobody said anything."""
+        found = trajectory.info.get(self.labels or "")
+        if found is None:
+            return np.full(len(trajectory), np.nan)
+        labels = np.asarray(found, dtype=np.float64)
+        if labels.shape != (len(trajectory),):
+            raise ValueError(
+                f"info[{self.labels!r}] must have one label for each of {len(trajectory)} steps, got shape {labels.shape}"
+            )
+        return labels
 
     # ---- the model ------------------------------------------------------------------------------------------------------
 

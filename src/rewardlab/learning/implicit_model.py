@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -143,6 +144,8 @@ class ImplicitModel:
             whole = torch.zeros(len(kept.tokens))
             for places in cuts:
                 whole[places] = self._values(model, [kept.tokens[place] for place in places]).cpu()
+        if options.reference == "behaviour" and not optimizer.state:
+            self._check_start(whole / options.beta)
         # the loss needs all trajectories at once and the model some at a time: its slopes are taken first
         leaf = whole.requires_grad_()
         loss = self._loss(leaf, kept)
@@ -156,6 +159,16 @@ class ImplicitModel:
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return {"loss": float(loss.detach()), "grad_norm": norm}
+
+    def _check_start(self, apart: Tensor) -> None:
+        """The model is the policy still, so that what it says of tokens must be what was stored with them."""
+        worst = float(apart.abs().max())
+        if worst > 1.0:
+            warnings.warn(
+                f"the policy itself gives an attempt a log-probability that is {worst:.3g} nats from the one stored with "
+                f"it; was it sampled at another temperature than {self.options.temperature:g}, or by another policy?",
+                stacklevel=4,
+            )
 
     def _loss(self, values: Tensor, kept: Kept) -> Tensor:
         if self.options.loss == "pair":
