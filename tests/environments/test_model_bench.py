@@ -247,6 +247,31 @@ def test_hostile_messages_are_answered() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"number": -1}, {"number": "1"}, {"target": "age"}, {"metric": "r2"}, {"data_set": "mnist"}, {"more": 1}],
+)
+def test_a_task_that_was_tampered_with_is_refused(changed: dict[str, Any]) -> None:
+    task = ModelBench(data_sets=["iris"]).tasks("train", 1)[0]
+    task.metadata["problem"] = {**task.metadata["problem"], **changed}
+    with pytest.raises(ValueError, match="not one of the model bench"):
+        ModelBench().reset(task, 0)
+
+
+def test_what_scikit_learn_refuses_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rewardlab.environments.model_bench import pipelines
+
+    def refuse(*_: Any) -> None:
+        raise ValueError("Input X contains infinity\nand more")
+
+    monkeypatch.setattr(pipelines, "_prepare", refuse)
+    pipelines.remembered_fit.cache_clear()
+    done = attempt(ModelBench(), say(json.dumps({"model": "linear", "preparation": ["robust"]})))
+    assert "cannot be fitted: Input X contains infinity" in done.info["log"]
+    assert done.info["status"] == "no submission"
+    pipelines.remembered_fit.cache_clear()
+
+
 def test_every_model_and_preparation_of_the_catalogue_fits() -> None:
     for name, data_set in (("accuracy", "iris"), ("r2", "diabetes")):
         problem = Problem(data_set, name, 3, DATA_SETS[data_set].targets[0])

@@ -237,7 +237,9 @@ class ModelBench(ToolEnvironment):
         """
         problem = self._needed()
         left = self.action_seconds if self.budget is None else min(self.action_seconds, self._left())
-        token = hashlib.sha256(f"{self._seed}/{problem.key}/{len(self._runs)}/{code}".encode()).hexdigest()[:24]
+        token = hashlib.sha256(
+            f"{self._seed}/{problem.key}/{len(self._runs)}/{code}".encode("utf-8", "replace")
+        ).hexdigest()[:24]
         with self._ledger.apart():  # waiting for a free worker is not the program's time
             run = run_program(problem, code, seconds=max(left, 0.1), isolation=self.isolation, token=token)
         stopped = run.status == "timeout"

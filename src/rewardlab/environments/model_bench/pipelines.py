@@ -125,6 +125,8 @@ def fit_pipeline(problem: Problem, pipeline: Pipeline) -> Fit:
         valid, test = _fit(problem, pipeline, lines)
     except PipelineError as broken:
         error = str(broken)
+    except (ValueError, FloatingPointError, np.linalg.LinAlgError) as broken:  # what scikit-learn says of the numbers
+        error = f"the pipeline cannot be fitted: {str(broken).splitlines()[0]:.200}"
     return Fit(
         stages=len(lines),
         log="\n".join(lines if error is None else [*lines, f"Error: {error}"]),
@@ -197,6 +199,8 @@ def _build(known: Any, options: dict[str, Value], problem: Problem, name: str = 
     given: dict[str, Any] = {**dict(known.fixed), **options}
     if known.seeded:
         given["random_state"] = problem.number
+    if place[1] == "SelectKBest" and METRICS[problem.metric].kind == "regression":
+        given["score_func"] = sklearn("feature_selection").f_regression
     return getattr(sklearn(place[0]), place[1])(**given)
 
 

@@ -23,7 +23,9 @@ def problem_of(task: Task) -> Problem:
     keys = {"data_set", "metric", "number", "target"}
     if not isinstance(given, dict) or given.keys() != keys:
         given = dict.fromkeys(keys)
-    if given["data_set"] not in DATA_SETS or given["metric"] not in METRICS:
+    known, metric = DATA_SETS.get(str(given["data_set"])), METRICS.get(str(given["metric"]))
+    fits = known is not None and metric is not None and known.kind == metric.kind and given["target"] in known.targets
+    if not fits or type(given["number"]) is not int or given["number"] < 0:
         raise ValueError(f"task {task.id!r} is not one of the model bench; make tasks with ModelBench().tasks(...)")
     return Problem(**given)
 

@@ -209,8 +209,8 @@ def read_fixtures(path: str | Path) -> list[FixtureSet]:
     """Read a YAML file of fixtures: a list of entries with `reward` (a spec) and `fixtures`.
 
     A fixture has `kind`, `expected` (a number, a pair, `failed` or `abstained`), `completion` or `messages`, and may
-    have `name`, `reference` and `tokens` (how many tokens the policy wrote). A text may be built: `{repeat: "(",
-    times: 1000, before: "", after: ""}`.
+    have `name`, `reference`, `tokens` (how many tokens the policy wrote) and `info` (what the environment reported). A text
+    may be built: `{repeat: "(", times: 1000, before: "", after: ""}`.
 
     Raises:
         ValueError: an entry has an unknown or missing key; the message says which file and entry.
@@ -231,7 +231,7 @@ def read_fixtures(path: str | Path) -> list[FixtureSet]:
     return sets
 
 
-_KEYS = {"kind", "name", "expected", "completion", "messages", "reference", "tokens"}
+_KEYS = {"kind", "name", "expected", "completion", "messages", "reference", "tokens", "info"}
 
 
 def _read(row: Any, where: str) -> Fixture:
@@ -241,7 +241,7 @@ def _read(row: Any, where: str) -> Fixture:
     if unknown or not {"kind", "expected"} <= set(row) or ("completion" in row) == ("messages" in row):
         raise ValueError(
             f"{where}: needs 'kind', 'expected' and one of 'completion' and 'messages', and may have 'name', "
-            f"'reference' and 'tokens'; got the keys {', '.join(map(str, row))}"
+            f"'reference', 'tokens' and 'info'; got the keys {', '.join(map(str, row))}"
         )
     tokens = None
     if "tokens" in row:
@@ -255,6 +255,7 @@ def _read(row: Any, where: str) -> Fixture:
     else:
         text = _text(row["completion"])
         trajectory = Trajectory.from_text("(fixture)", text, reference=row.get("reference"), tokens=tokens)
+    trajectory.info.update(row.get("info") or {})
     expected = row["expected"]
     if isinstance(expected, list):
         expected = tuple(map(float, expected))
