@@ -47,8 +47,9 @@ def purchase(reference: Any = GOAL, **changes: Any) -> Trajectory:
 
 
 def test_the_score_keeps_its_fixtures() -> None:
-    nothing = purchase()
-    nothing.info = {}
+    nothing, cut = purchase(), purchase()
+    nothing.info = cut.info = {}
+    cut.terminated, cut.truncated = False, True
     check_fixtures(
         ShopScore(),
         [
@@ -57,6 +58,7 @@ def test_the_score_keeps_its_fixtures() -> None:
             Fixture("full", purchase(reference={**GOAL, "price": None, "attributes": [], "options": {}}), 1.0),
             Fixture("full", purchase(attributes=[], title="hand made non-toxic mugs"), 1.0),
             Fixture("zero", purchase(item=None), 0.0),
+            Fixture("zero", cut, 0.0),
             Fixture("zero", purchase(category="lamp", title="Norvik lamp"), 0.0),
             Fixture("zero", purchase(attributes=[], chosen={}, price=21), 0.0),
             Fixture("malformed", purchase(reference=None), "failed"),

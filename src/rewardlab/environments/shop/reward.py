@@ -36,9 +36,9 @@ class ShopScore(Verifier):
                 f"the task has no goal as its reference; expected a mapping with {', '.join(_GOAL)}, as Shop().tasks "
                 "makes it"
             )
-        if "bought" not in trajectory.info:
+        if "bought" not in trajectory.info and trajectory.terminated:
             raise ScoringFailure('the trajectory does not say what was bought: its info has no "bought"')
-        bought = trajectory.info["bought"]
+        bought = trajectory.info.get("bought")  # a limit of the rollout ends an attempt without a word of the shop's
         if bought is None:
             return Verdict(0.0, "nothing was bought", {"bought": 0.0, "exact": 0.0})
         if not isinstance(bought, dict) or any(key not in bought for key in _BOUGHT):
