@@ -73,7 +73,7 @@ def test_tasks_repeat_grow_and_are_broken_until_they_are_repaired(level):
     json.dumps([task.metadata for task in tasks])
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     seeds=st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), held_out=st.sampled_from(["programs", "families"])
 )

@@ -47,7 +47,7 @@ from rewardlab.training.objectives.preference import DPO
 from rewardlab.training.warm_start import WarmStart
 from rewardlab.types import Scores, Task, Trajectory
 
-KNOWING = Base(steps=140, easy=1.0, known=1.0, follows=1.0, hinted=0.7)
+KNOWING = Base(steps=110, easy=1.0, known=1.0, follows=1.0, hinted=0.7)
 SMALL = Budget(samples=4, sft_steps=2, dpo_steps=2, batch=8)
 
 
@@ -144,9 +144,9 @@ def test_pairs_teach_and_the_likelihood_term_raises_the_chosen(arms):
     ):
         policy = copy.deepcopy(arms.start)
         before = likelihood(policy)
-        found = prefer(policy, pairs, Paired(objective=objective, steps=15, batch_size=16))
+        found = prefer(policy, pairs, Paired(objective=objective, steps=10, batch_size=16))
         assert found["accuracy"] > 0.6
-        assert found["steps"] == 15
+        assert found["steps"] == 10
         gains[name] = likelihood(policy) - before
     assert gains["likelihood"] > max(gains["plain"], 0.0)
 
