@@ -161,7 +161,7 @@ def test_divergence_paid_in_the_reward_reaches_back_and_lowers_targets(batch, pe
 def test_the_value_head_alone_is_trained_at_first(batch):
     made, advantages = batch
     acting = with_head()
-    objective = PPO(learning_rate=1e-2, value_warmup=2, epochs=2, entropy_coefficient=0.1)
+    objective = PPO(learning_rate=1e-2, value_warmup=2, epochs=2, entropy_coefficient=0.1, weight_decay=0.1)
     start, head = weights_of(acting), acting.value_head.layers[-1].weight.clone()
     measured = objective.update(acting, made, advantages)
     assert torch.equal(weights_of(acting), start)

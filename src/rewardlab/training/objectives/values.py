@@ -120,11 +120,11 @@ class ValueObjective(Objective):
             from rewardlab.policies.value_head import FRESH, MissingValueHead
 
             raise MissingValueHead(f"the policy has no value head to train; {FRESH}")
-        if self.value_learning_rate is not None and self.learning_rate:
-            learner.head_rate = rate * self.value_learning_rate / self.learning_rate
-        elif self.value_learning_rate is not None:
-            learner.head_rate = self.value_learning_rate
-        super()._optimise(learner, batch, rate, totals)
+        learner.head_rate = rate
+        if self.value_learning_rate is not None:
+            learner.head_rate = self.value_learning_rate * (rate / self.learning_rate if self.learning_rate else 1.0)
+        # at rate 0 not even weight decay moves the model
+        super()._optimise(learner, batch, 0.0 if self.warming else rate, totals)
 
     def _needs_loss(self, row: Row) -> bool:
         return bool(self.value_coefficient and row.target is not None) or super()._needs_loss(row)
