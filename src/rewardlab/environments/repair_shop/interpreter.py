@@ -80,7 +80,7 @@ class Answer:
 def load_error(source: str) -> str:
     """Why a file cannot be read as Python; empty where it can."""
     try:
-        ast.parse(source)
+        _check_places(ast.parse(source).body, function=False, loop=False)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return f"{type(error).__name__}: {getattr(error, 'msg', error)}"
     return ""
@@ -110,6 +110,22 @@ def interpret(
         if trouble:
             return [Answer(error=trouble)] * len(calls)
     return [program.answer(name, arguments, steps) for name, arguments in calls]
+
+
+def _check_places(statements: Sequence[ast.stmt], *, function: bool, loop: bool) -> None:
+    """Raise where `return`, `break` or `continue` stands where Python does not allow it; its parser does not look."""
+    for node in statements:
+        if isinstance(node, ast.Return) and not function:
+            raise SyntaxError("'return' outside function")
+        if isinstance(node, (ast.Break, ast.Continue)) and not loop:
+            raise SyntaxError(f"{type(node).__name__.lower()!r} outside loop")
+        inside = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        turning = isinstance(node, (ast.For, ast.While))
+        for name in ("body", "orelse", "finalbody"):
+            found = getattr(node, name, [])
+            if isinstance(found, list):
+                deeper = turning if name == "body" and turning else loop and not inside
+                _check_places(found, function=(function or inside), loop=deeper)
 
 
 class _Return(Exception):
