@@ -322,7 +322,8 @@ def ensembles(options: argparse.Namespace) -> None:
                 with torch.no_grad():
                     for weight in body.parameters():
                         weight += 0.02 * torch.randn_like(weight)
-            return RewardModel.make(TextEncoder(model=body, tokenizer=setting.tokenizer, lora=lora), "scalar")
+            encoder = TextEncoder(model=body, tokenizer=setting.tokenizer, lora=lora and {**lora, "seed": seed})
+            return RewardModel.make(encoder, {"type": "scalar", "seed": seed})
 
         return make
 

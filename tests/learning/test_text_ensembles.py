@@ -25,7 +25,8 @@ def make(seed: int = 0, kind: str = "llama", **options: Any) -> RewardModel:
     for part in backbone.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0  # the members draw what they drop together, and one alone by itself
-    torch.manual_seed(seed)
+    if "lora" in options:
+        options["lora"] = {**options["lora"], "seed": seed}
     encoder = TextEncoder(model=backbone, tokenizer=tokenizer_for(kind), **options)
     return RewardModel.make(encoder, {"type": "scalar", "seed": seed})
 

@@ -58,7 +58,7 @@ class TextEnsembleEncoder(EnsembleEncoder):
         if first.lora is not None and different:
             raise ValueError(
                 f"adapters of an ensemble stand on one base, but {different[0]!r} is not the same in all members; let "
-                "make(number) load the same model and use the number as the seed of the adapters alone"
+                "make(number) load the same model and use the number as the seed of the adapters, lora={..., 'seed': number}"
             )
         self._packs: bool | None = None
 

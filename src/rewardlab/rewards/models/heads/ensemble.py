@@ -241,11 +241,17 @@ def _own_width(width: int, members: int, shared: bool) -> int:
 
 
 def difference(first: Any, other: Any) -> str | None:
-    """What tells two encoders or heads apart beside their seed, or None."""
+    """What tells two encoders or heads apart beside their seeds (those of adapters, too), or None."""
     if type(first) is not type(other):
         return f"one is a {type(first).__name__}, the other a {type(other).__name__}"
     ours, theirs = first.options(), other.options()
     for name in sorted(set(ours) | set(theirs)):
-        if name != "seed" and ours.get(name) != theirs.get(name):
+        if name != "seed" and _seedless(ours.get(name)) != _seedless(theirs.get(name)):
             return f"{name} is {ours.get(name)!r} and {theirs.get(name)!r}"
     return None
+
+
+def _seedless(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _seedless(entry) for name, entry in value.items() if name != "seed"}
+    return value
