@@ -236,6 +236,14 @@ def test_a_foreign_trajectory_fails_and_the_rest_is_scored():
     assert "elsewhere.py" in (scores.note(0) or "")
 
 
+def test_mistakes_go_where_they_can_be_made():
+    shop = RepairShop("full", mutations=["connective", "update"], runner="interpreter")
+    tasks = shop.tasks("train", 6) + shop.tasks("test", 3)
+    kinds = {bug["kind"] for task in tasks for bug in task.reference["bugs"]}
+    assert kinds <= {"connective", "update"}
+    assert QUICK(shop.demonstrations(tasks)).values.min() == 1.0
+
+
 def test_several_bugs_and_chosen_kinds():
     shop = RepairShop("full", bugs=3, mutations=["number"], families=["total", "count", "weigh"], runner="interpreter")
     task = shop.tasks("test", 1)[0]
@@ -257,6 +265,7 @@ def test_several_bugs_and_chosen_kinds():
         ({"runner": "eval"}, "sandbox or interpreter"),
         ({"held_out": "none"}, "programs, families"),
         ({"held_out": "families", "families": ["total"]}, "test tasks have only none"),
+        ({"families": ["find"], "mutations": ["connective"]}, "allow more kinds or families"),
     ],
 )
 def test_wrong_options_say_what_is_possible(options, message):

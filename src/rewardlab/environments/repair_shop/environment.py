@@ -12,7 +12,15 @@ from rewardlab.environments.base import Split, Step, numbered_tasks, play
 from rewardlab.environments.repair_shop.demonstrator import Demonstrator, mistaken_calls
 from rewardlab.environments.repair_shop.families import FAMILIES, THEMES
 from rewardlab.environments.repair_shop.mutations import KINDS
-from rewardlab.environments.repair_shop.tasks import TEST_FAMILIES, HeldOut, Job, Shape, draw_job, families_of
+from rewardlab.environments.repair_shop.tasks import (
+    TEST_FAMILIES,
+    HeldOut,
+    Job,
+    Shape,
+    breakable,
+    draw_job,
+    families_of,
+)
 from rewardlab.environments.repair_shop.testing import RunnerName, runner
 from rewardlab.environments.repair_shop.workspace import Workspace, described, numbered
 from rewardlab.environments.tool_environment import ToolEnvironment
@@ -237,6 +245,12 @@ class RepairShop(ToolEnvironment):
                     f"functions={shape.functions} of one file need as many families, but {split} tasks have only "
                     f"{', '.join(allowed) or 'none'}"
                     + (f" (held out: {', '.join(TEST_FAMILIES)})" if self.held_out == "families" else "")
+                )
+            able = breakable(allowed, shape.kinds)
+            if len(able) < min(shape.bugs, shape.functions):
+                raise ValueError(
+                    f"mistakes of the kinds {', '.join(shape.kinds)} can be made in {', '.join(able) or 'none'} of the "
+                    f"families of {split} tasks, which is too few for bugs={shape.bugs}; allow more kinds or families"
                 )
 
 

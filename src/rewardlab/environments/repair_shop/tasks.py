@@ -10,12 +10,13 @@ import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from rewardlab.environments.base import Split
 from rewardlab.environments.repair_shop.families import THEMES, Function, draw_function
 from rewardlab.environments.repair_shop.interpreter import interpret
-from rewardlab.environments.repair_shop.mutations import Mutation, mutations
+from rewardlab.environments.repair_shop.mutations import KINDS, Mutation, mutations
 
 HeldOut = Literal["programs", "families"]
 TEST_FAMILIES = ("jump", "label", "rank")
@@ -88,13 +89,11 @@ def draw_job(shape: Shape, split: Split, rng: random.Random) -> Job:
     files: dict[str, str] = {}
     job = Job(files=files, bugs=[], visible=[], hidden=[], modules={}, logic=[])
     for number, theme in enumerate(themes):
-        families = list(shape.families)
-        rng.shuffle(families)
+        wrong = [number * shape.functions + place in broken for place in range(shape.functions)]
+        families = _draw_families(shape, wrong, rng)
         text = ""
         for place in range(shape.functions):
-            function, tests, mistake = _draw_function(
-                families[place % len(families)], theme, number * shape.functions + place in broken, shape, split, rng
-            )
+            function, tests, mistake = _draw_function(families[place], theme, wrong[place], shape, split, rng)
             text += "\n\n" if text else ""
             source = function.source
             if mistake is not None:
@@ -107,6 +106,36 @@ def draw_job(shape: Shape, split: Split, rng: random.Random) -> Job:
             job.hidden.extend(tests[shape.visible :])
         files[f"{theme}.py"] = text
     return job
+
+
+def breakable(families: Sequence[str], kinds: Sequence[str]) -> tuple[str, ...]:
+    """The families in which a mistake of these kinds can be made that tests find (`<=` for `<` often changes nothing)."""
+    return tuple(name for name in families if set(KINDS) <= set(kinds) or any(_can_break(name, kind) for kind in kinds))
+
+
+@cache
+def _can_break(family: str, kind: str) -> bool:
+    rng = random.Random(0)
+    for _ in range(4):
+        function = draw_function(family, "votes", rng)
+        tests = _draw_tests(function, 10, rng)
+        if tests is not None and any(
+            one.kind == kind and _is_found(one.applied(function.source), tests, 5) for one in mutations(function.source)
+        ):
+            return True
+    return False
+
+
+def _draw_families(shape: Shape, wrong: Sequence[bool], rng: random.Random) -> list[str]:
+    """A different family for each function of a file; those with a mistake get one that can have it."""
+    left = list(shape.families)
+    rng.shuffle(left)
+    able = breakable(left, shape.kinds)
+    drawn = {}
+    for place in sorted(range(len(wrong)), key=lambda place: not wrong[place]):
+        drawn[place] = next(name for name in left if name in able or not wrong[place])
+        left.remove(drawn[place])
+    return [drawn[place] for place in range(len(wrong))]
 
 
 def _draw_function(
