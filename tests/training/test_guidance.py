@@ -112,6 +112,15 @@ def test_behaviour_log_probabilities_are_those_under_the_hint_and_bare_ones_thos
     assert any(abs(one.info["log_ratio"]) > 1e-3 for one in bare)
 
 
+def test_log_probabilities_are_taken_at_the_sampling_temperature():
+    actor, warm = policy(), Sampling(temperature=0.5, max_new_tokens=1)
+    for one in run(guided(logprobs="bare"), actor, sampling=warm)[12:]:
+        assert one.tokens.logprobs == pytest.approx(bare_logprobs(actor, [one], temperature=0.5)[0], abs=1e-5)
+    kept = run(guided(strip=False), actor, sampling=warm)[12:]
+    for one, column in zip(kept, bare_logprobs(actor, kept, temperature=0.5), strict=True):
+        assert one.tokens.logprobs == pytest.approx(column, abs=1e-5)
+
+
 def test_improbable_successes_are_refused():
     wide = guided(least_log_ratio=-1e9)
     narrow = guided(least_log_ratio=1e9)

@@ -27,6 +27,7 @@ from rewardlab.training.guidance import (
 )
 from rewardlab.training.guidance.hints import note_seeds
 from rewardlab.training.guidance.pairs import Negatives, Source
+from rewardlab.training.guidance.rolling import in_tokens_of
 from rewardlab.training.objectives.preference import DPO
 from rewardlab.training.seats import score_batch
 from rewardlab.types import Scores, Task, Trajectory
@@ -228,12 +229,9 @@ class AgentRLVR:
         made = self._rollout(self.expert, tasks, self.sampling, self.expert_samples, seed)
         scores = score_batch(self.verifier, made)
         kept = np.flatnonzero(scores.scored)
-        own = []
+        own, tools = [], self.environment().tools
         for index in kept.tolist():
-            one = made[index]
-            tools = self.environment().tools or (one.task.tools if one.task is not None else ())
-            tokens = self.policy.encode_demonstration(one, tools)
-            own.append(replace(one, tokens=tokens, info={**one.info, "off_policy": True}))
+            own.append(in_tokens_of(self.policy, made[index], tools=tools, temperature=self.sampling.temperature))
         return Attempts(trajectories=own, scores=scores.select(kept))
 
     def _control(self, attempts: Attempts, seed: int) -> float:

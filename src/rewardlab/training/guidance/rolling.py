@@ -159,7 +159,7 @@ class Guided:
             found = score_batch(self.reward, batch)
             self.counts["guided"] += len(batch)
             solved = found.scored & (found.values >= self.success_at)
-            accepted = self._accepted(policy, batch, solved)
+            accepted = self._accepted(policy, batch, solved, temperature_of(options.get("sampling")))
             self.counts["successes"] += int((solved & accepted).sum())
             kept = np.flatnonzero(accepted & (solved if self.keep == "successes" else True)).tolist()
             made += [batch[index] for index in kept]
@@ -237,10 +237,15 @@ class Guided:
                 info["leaked"] = True
             made.append(replace(one, group=failure.group or task.id, info=info))
         if self.actor is not None and self.actor is not policy:
-            made = [_in_tokens_of(policy, one) for one in made]
+            temperature = temperature_of(options.get("sampling"))
+            tools = [hinted.openings[index][1] if index in hinted.openings else () for index in range(len(made))]
+            made = [
+                in_tokens_of(policy, one, tools=shown, temperature=temperature)
+                for one, shown in zip(made, tools, strict=True)
+            ]
         return made
 
-    def _accepted(self, policy: Any, batch: list[Trajectory], solved: Any) -> Any:
+    def _accepted(self, policy: Any, batch: list[Trajectory], solved: Any, temperature: float) -> Any:
         """bool[trajectory]: which guided attempts may be learned from as they are; sets what is known of them."""
         accepted = np.ones(len(batch), dtype=np.bool_)
         if self.leak_check is not None:
@@ -251,12 +256,13 @@ class Guided:
                     self.counts["mentions"] += 1
                     accepted[index] = self.leak_check.mentions != "refuse"
         if self.logprobs == "bare" or self.least_log_ratio is not None:
-            for index, column in enumerate(bare_logprobs(policy, batch)):
+            for index, column in enumerate(bare_logprobs(policy, batch, temperature=temperature)):
                 tokens = batch[index].tokens
                 if tokens is None or column is None:
                     continue
                 written = tokens.step >= 0
-                ratio = float((column - tokens.logprobs)[written].mean()) if written.any() else 0.0
+                known = 0.0 if batch[index].info.get("off_policy") else tokens.logprobs  # others' are not known
+                ratio = float((column - known)[written].mean()) if written.any() else 0.0
                 batch[index].info["log_ratio"] = ratio
                 if self.logprobs == "bare":
                     batch[index].tokens = replace(tokens, logprobs=np.where(written, column, 0.0))
@@ -321,11 +327,27 @@ def _asked(question: Callable[..., Any], *arguments: Any) -> Any:
     return answer
 
 
-def _in_tokens_of(policy: Any, trajectory: Trajectory) -> Trajectory:
-    """Another's attempt in the policy's own tokens, so that it can be learned from."""
-    tools = trajectory.task.tools if trajectory.task is not None else ()
-    tokens = policy.encode_demonstration(trajectory, tools)
-    column = bare_logprobs(policy, [replace(trajectory, tokens=tokens)])[0]
+def temperature_of(sampling: Any) -> float:
+    """The temperature that log-probabilities are taken at: that of the sampling, and 1 for greedy attempts."""
+    return float(getattr(sampling, "temperature", 1.0)) or 1.0
+
+
+def in_tokens_of(
+    policy: Any, trajectory: Trajectory, *, tools: Sequence[Mapping[str, Any]] = (), temperature: float = 1.0
+) -> Trajectory:
+    """Another's attempt in a policy's own tokens, with the policy's own log-probabilities, so that it can be learned from.
+
+    What probability it had where it was made is not known, so ratios are taken to the policy as it is now.
+
+    Args:
+        policy: whose tokens.
+        trajectory: somebody else's.
+        tools: that the prompt shows; the task's own when there are none.
+        temperature: at which the policy samples.
+    """
+    shown = tools or (trajectory.task.tools if trajectory.task is not None else ())
+    tokens = policy.encode_demonstration(trajectory, shown)
+    column = bare_logprobs(policy, [replace(trajectory, tokens=tokens)], temperature=temperature)[0]
     if column is not None:
         tokens = replace(tokens, logprobs=np.where(tokens.step >= 0, column, 0.0))
-    return replace(trajectory, tokens=tokens)
+    return replace(trajectory, tokens=tokens, info={**trajectory.info, "off_policy": True})
