@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rewardlab.environments.repair_shop import RepairShop, RepairShopPassed
 from rewardlab.recipes.pieces import piece_policy
-from rewardlab.training.guidance import build_pairs, check_apart, weights_hash, with_prompt
+from rewardlab.training.guidance import Twice, build_pairs, check_apart, sound_tasks, weights_hash, with_prompt
 from rewardlab.types import Scores, Task, Tokens, Trajectory
 
 
@@ -98,6 +99,31 @@ def test_wrong_options_and_missing_tasks_are_named():
     made[0].task = None
     with pytest.raises(ValueError, match="neither a task nor a group"):
         build_pairs(made, scores)
+
+
+def test_a_flaky_verifier_fails_the_attempts_that_it_cannot_decide():
+    values = iter([[1.0, 0.0, 1.0, float("nan")], [1.0, 1.0, 1.0, float("nan")]])
+
+    def flaky(trajectories, *, progress=None):
+        return Scores(values=np.array(next(values)))
+
+    scores = Twice(flaky)([], progress=0.0)
+    assert scores.scored.tolist() == [True, False, True, False]
+    assert "first 0, then 1" in scores.note(1)
+
+    def steady(trajectories, *, progress=None):
+        return Scores(values=np.array([1.0, 0.5]))
+
+    assert Twice(steady)([]).values.tolist() == [1.0, 0.5]
+
+
+def test_tasks_whose_reference_fails_are_set_aside():
+    shop = RepairShop(runner="interpreter")
+    tasks = shop.tasks("train", 4)
+    tasks[2].reference["hidden"][0]["expected"] = "nothing gives this"
+    sound, broken = sound_tasks(shop.demonstrations, RepairShopPassed(runner="interpreter"), tasks)
+    assert sound == [tasks[0], tasks[1], tasks[3]]
+    assert broken == [tasks[2]]
 
 
 def test_train_and_test_stay_apart():
