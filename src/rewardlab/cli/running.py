@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -31,7 +32,7 @@ def say_valid(config: Path, *, as_json: bool) -> None:
 
 
 def run_and_tell(settings: Any, run: Callable[[], Outcome], *, stopped: type[RuntimeError], as_json: bool) -> None:
-    """Run, and print the outcome.
+    """Run, and print the outcome; of several processes the first one does.
 
     Args:
         settings: the configuration, which knows the lines of its file.
@@ -55,6 +56,8 @@ def run_and_tell(settings: Any, run: Callable[[], Outcome], *, stopped: type[Run
     except KeyboardInterrupt as error:
         typer.echo(f"interrupted; the same command goes on from the last checkpoint in {settings.output}", err=True)
         raise typer.Exit(130) from error
+    if os.environ.get("RANK", "0") != "0":
+        return  # of the processes that a launcher started, the first one tells
     if as_json:
         typer.echo(json.dumps(outcome.to_json(), indent=2, allow_nan=False))
     else:
