@@ -8,7 +8,6 @@ import pytest
 
 from rewardlab.environments.base import Environment, Step, play
 from rewardlab.environments.instrumentation import PHRASES, ASTInstrumentor, Instrumented, LMInstrumentor, only_prints
-from rewardlab.environments.model_bench import ModelBench
 from rewardlab.environments.model_bench.demonstrator import PROGRAM
 from rewardlab.rewards.verifiers.milestones import PROGRAM_MILESTONES, RegexMilestones
 from rewardlab.types import Message, Task
@@ -170,17 +169,3 @@ def test_an_instrumentor_that_shares_weights_with_the_trained_policy_is_refused(
     Instrumented(Echo, LMInstrumentor(policy), trained=policy)  # a copy
     done = attempt(Instrumented(Echo, LMInstrumentor(policy, max_new_tokens=2)), CODE)
     assert done.info["milestones_abstain"]  # an untrained policy writes no program
-
-
-def test_around_the_model_bench_a_crash_shows_how_far_the_program_came() -> None:
-    bench = ModelBench(actions="programs", clock="measured", data_sets=["wine"])
-    environment = Instrumented(bench)
-    task = environment.tasks("train", 1)[0]
-    broken = CODE.replace("predictions = model", "1 / 0\npredictions = model")
-    waiting = iter([call(broken), {"role": "assistant", "content": "run 1"}])
-    done = play(environment, task, lambda _: next(waiting))
-    scores = RegexMilestones(milestones=PROGRAM_MILESTONES)([done])
-    found = [name for name, part in scores.parts.items() if part.values[0]]
-    assert found == ["imported", "loaded", "defined", "trained"]
-    assert "ZeroDivisionError" in done.observations[1][0]["content"]
-    assert "model trained" not in done.observations[1][0]["content"].partition("ZeroDivision")[0]

@@ -5,10 +5,13 @@ import json
 import pytest
 
 from rewardlab.environments.base import play
+from rewardlab.environments.instrumentation import Instrumented
 from rewardlab.environments.model_bench import ModelBench, ModelBenchScore, problem_of
 from rewardlab.environments.model_bench.data import rows_of
+from rewardlab.environments.model_bench.demonstrator import PROGRAM
 from rewardlab.environments.model_bench.programs import _files, run_program
 from rewardlab.environments.timing import action_seconds
+from rewardlab.rewards.verifiers.milestones import PROGRAM_MILESTONES, RegexMilestones
 from rewardlab.types import Message, Trajectory
 
 FORGER = """
@@ -89,3 +92,17 @@ def test_a_submission_left_before_the_program_crashed_is_not_graded(bench: Model
     code = "open('submission.csv', 'w').write('1\\n' * 43)\nraise ValueError"
     done = run_program(problem, code, seconds=20, isolation="auto", token="t")
     assert (done.status, done.test) == ("error", None)
+
+
+def test_an_instrumented_program_that_crashes_shows_how_far_it_came(bench: ModelBench) -> None:
+    environment = Instrumented(bench)
+    task = environment.tasks("train", 1)[0]
+    code = PROGRAM.replace("{module}", "svm").replace("{model}", "SVC")
+    broken = code.replace("predictions = model", "1 / 0\npredictions = model")
+    waiting = iter([call(broken), {"role": "assistant", "content": "run 1"}])
+    done = play(environment, task, lambda _: next(waiting))
+    scores = RegexMilestones(milestones=PROGRAM_MILESTONES)([done])
+    found = [name for name, part in scores.parts.items() if part.values[0]]
+    assert found == ["imported", "loaded", "defined", "trained"]
+    assert "ZeroDivisionError" in done.observations[1][0]["content"]
+    assert "model trained" not in done.observations[1][0]["content"].partition("ZeroDivision")[0]

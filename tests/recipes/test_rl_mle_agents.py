@@ -107,7 +107,7 @@ def test_the_proof_returns_every_claim(recipe: Any) -> None:
 
 
 def test_the_bench_as_a_table_has_real_scores_and_its_own_seconds() -> None:
-    choices = bench_choices("wine", 7, splits=1)
+    choices = bench_choices("iris", 2000, splits=2, windows=3)  # which the proof above has made already
     assert 0.6 < min(choices.rewards) <= max(choices.rewards) <= 1
     assert choices.seconds[0] < choices.seconds[-1]
 
