@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,15 +154,14 @@ def proof(seed: int, *, updates: int = UPDATES, level: Level = LEVEL) -> dict[st
     return {name: Outcome(method=method, baseline=baseline) for name, (method, baseline) in pairs.items()}
 
 
-def carried_over(seed: int, *, updates: int = UPDATES) -> dict[str, Outcome]:
-    """What training on simple quests does for complex ones, and what a budget is best spent on."""
+def carried_over(seed: int, *, updates: int = UPDATES, mixes: Sequence[int] = MIXES) -> dict[str, Outcome]:
+    """What training on simple quests does for complex ones, and what a budget is best spent on; options are for tests."""
     torch.set_num_threads(1)
     outcomes = {
         name: _transfer(seed, harder, updates)
         for name, harder in (("objects", Level(rooms=2, objects=6, length=4)), ("both", COMPLEX))
     }
-    mixes = split_budget(BUDGET, MIXES)
-    won = [spend(seed, mix, most_updates=updates) for mix in mixes]
+    won = [spend(seed, mix, most_updates=updates) for mix in split_budget(BUDGET, mixes)]
     best = max(won[1:-1])
     outcomes["mixed_over_supervised"] = Outcome(method=best, baseline=won[-1])
     outcomes["mixed_over_attempts"] = Outcome(method=best, baseline=won[0])
