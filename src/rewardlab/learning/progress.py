@@ -205,7 +205,10 @@ class ProgressEstimator:
         """Adam over epochs; returns the epoch whose weights were kept."""
         network = self.network
         lengths = np.asarray([len(one) for one in trajectories])
-        self.head.start_at(float(wanted[~held].mean() / lengths[~held].mean()), float(wanted[~held].mean()))
+        usual = float(wanted[~held].mean())
+        if self.loss == "bce_sum":
+            usual = float(np.log(usual) - np.log1p(-usual))  # outcomes differ, so this is finite
+        self.head.start_at(usual / float(lengths[~held].mean()), usual)
         inputs = _Inputs.of(network, trajectories, self.context)
         goal = torch.as_tensor(wanted, dtype=torch.float32, device=network.device)
         weights = [one for one in network.parameters() if one.requires_grad]
@@ -261,20 +264,21 @@ class ProgressEstimator:
         return steps, places[None] < torch.tensor(counts, device=network.device)[:, None], raw
 
     def _loss(self, steps: Tensor, mask: Tensor, raw: Tensor, goal: Tensor) -> Tensor:
-        total = steps.sum(1)
-        if self.loss == "mse":
-            loss = (total - goal).square().mean()
-        else:
-            loss = nn.functional.binary_cross_entropy_with_logits(total, goal)
-        if (
-            self.head.target == "difference"
-        ):  # every prefix predicts the outcome, which is what makes differences credit
-            wrong = torch.where(mask, (raw - goal[:, None]).square(), 0.0).sum(1) / mask.sum(1)
-            loss = loss + 0.1 * wrong.mean()
+        loss = self._wrong(steps.sum(1), goal).mean()
+        if self.head.target == "difference":
+            # every prefix predicts the outcome, which is what makes differences credit
+            wrong = self._wrong(raw, goal[:, None].expand_as(raw))
+            loss = loss + 0.1 * (torch.where(mask, wrong, 0.0).sum(1) / mask.sum(1)).mean()
         if self.smooth:
             both = mask[:, 1:] & mask[:, :-1]
             loss = loss + self.smooth * torch.where(both, (steps[:, 1:] - steps[:, :-1]).square(), 0.0).sum(1).mean()
         return loss
+
+    def _wrong(self, predicted: Tensor, goal: Tensor) -> Tensor:
+        """The loss of each prediction."""
+        if self.loss == "mse":
+            return (predicted - goal).square()
+        return nn.functional.binary_cross_entropy_with_logits(predicted, goal, reduction="none")
 
     def _chances(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums on the scale of the outcomes."""
