@@ -176,6 +176,32 @@ def test_stored_comparisons_are_learned(tmp_path):
     assert torch.equal(weights_of(loaded), weights_of(acting))
 
 
+def test_a_resumed_training_gives_the_same_numbers(tmp_path):
+    def start(folder, **options):
+        acting = policy()
+        objective = DPO(learning_rate=1e-3, turn_discount=0.9)
+        return acting, train_on_preferences(
+            acting, comparisons(), objective=objective, epochs=3, batch_size=2, validation=comparisons()[:1],
+            output=tmp_path / folder, checkpoint_every=1, **options,
+        )  # fmt: skip
+
+    def interrupt(line):
+        if line["step"] == 4:
+            raise KeyboardInterrupt
+
+    whole, run = start("whole")
+    with pytest.raises(KeyboardInterrupt):
+        start("cut", callbacks=[interrupt])
+    again, resumed = start("cut")
+    assert resumed.metrics == run.metrics
+    assert (resumed.before, resumed.after) == (run.before, run.after)
+    assert torch.equal(weights_of(whole), weights_of(again))
+    logs = [(tmp_path / folder / "metrics.jsonl").read_bytes() for folder in ("whole", "cut")]
+    assert logs[0] == logs[1]
+    with pytest.raises(ValueError, match="holds another training .seed was 0, is 1"):
+        start("cut", seed=1)
+
+
 def test_references_are_computed_once():
     """Steps see the policy alone: what it thought at first is kept as numbers, and no second copy of the weights."""
     acting = policy()

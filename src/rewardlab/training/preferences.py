@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from rewardlab.scoring.summary import number_or_none
+from rewardlab.training.checkpoint import Checkpoints, load_module_state, module_state
 from rewardlab.training.objectives import OBJECTIVES
 from rewardlab.training.objectives.preference import DPO
 from rewardlab.training.objectives.rows import Row, make_piece
@@ -50,6 +52,7 @@ def train_on_preferences(
     validation: Sequence[Preference] = (),
     tools: Sequence[Mapping[str, Any]] | None = None,
     output: str | Path | None = None,
+    checkpoint_every: int = 100,
     seed: int = 0,
     callbacks: Sequence[Callable[[dict[str, float]], bool | None]] = (),
 ) -> PreferenceTraining:
@@ -65,12 +68,14 @@ def train_on_preferences(
         batch_size: comparisons in each optimiser step.
         validation: held-out comparisons, measured before and after.
         tools: the tools that prompts show; each task's own when not given.
-        output: a folder for metrics.jsonl and the trained policy; None keeps nothing.
+        output: a folder for metrics.jsonl, checkpoints and the trained policy; where it holds checkpoints of this training,
+            it goes on from the newest, with the numbers of one that was never broken off. None keeps nothing.
+        checkpoint_every: steps between checkpoints.
         seed: of the order.
         callbacks: called with the numbers of each step; True from one of them ends the training.
 
     Raises:
-        ValueError: there are no comparisons, or a number is below 1.
+        ValueError: there are no comparisons, a number is below 1, or the folder holds another training.
         TypeError: a comparison is not of chat trajectories, or the objective is not a `DPO`.
     """
     chosen = build_seat(objective, OBJECTIVES)
@@ -80,27 +85,41 @@ def train_on_preferences(
         raise ValueError(
             "there are no comparisons to train on; give preferences=[Preference(chosen=..., rejected=...)]"
         )
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("checkpoint_every", checkpoint_every)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     rows = preference_rows(policy, preferences, tools=tools)
     held_out = preference_rows(policy, validation, tools=tools)
-    fill_references(chosen, policy, [*rows, *held_out])
-    before = measure_preferences(chosen, policy, held_out) if held_out else None
+    progress = _Progress(policy, chosen, [*rows, *held_out], output, checkpoint_every)
     count = len(preferences)
-    total = epochs * -(-count // batch_size)
-    metrics: list[dict[str, float]] = []
-    for epoch in range(epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(count)
-        for start in range(0, count, batch_size):
-            torch.manual_seed(derived_seed(seed, "preferences", len(metrics)))
-            batch = [rows[2 * pair + side] for pair in order[start : start + batch_size] for side in (0, 1)]
-            measured = chosen.update_rows(policy, batch, progress=len(metrics) / total)
-            metrics.append({"step": float(len(metrics) + 1), "epoch": float(epoch), **measured})
-            answers = [callback(metrics[-1]) for callback in callbacks]
-            if any(answer is True for answer in answers):
-                return _over(chosen, policy, metrics, before, held_out, output)
-    return _over(chosen, policy, metrics, before, held_out, output)
+    per_epoch = -(-count // batch_size)
+    about = {"seed": seed, "comparisons": count, "batch_size": batch_size, "objective": type(chosen).__name__}
+    if not progress.restore(about):
+        fill_references(chosen, policy, [*rows, *held_out])
+        progress.before = measure_preferences(chosen, policy, held_out) if held_out else None
+        progress.save(about)
+    metrics = progress.metrics
+    for step in range(len(metrics), epochs * per_epoch):
+        epoch, place = divmod(step, per_epoch)
+        order = np.random.default_rng([seed, epoch]).permutation(count)[place * batch_size : (place + 1) * batch_size]
+        torch.manual_seed(derived_seed(seed, "preferences", step))
+        batch = [rows[2 * pair + side] for pair in order for side in (0, 1)]
+        measured = chosen.update_rows(policy, batch, progress=step / (epochs * per_epoch))
+        metrics.append({"step": float(step + 1), "epoch": float(epoch), **measured})
+        stopped = any([callback(metrics[-1]) is True for callback in callbacks])  # noqa: C419  # all of them are called
+        if stopped or (step + 1) % checkpoint_every == 0 or step + 1 == epochs * per_epoch:
+            progress.save(about)
+        if stopped:
+            break
+    if output is not None:
+        policy.save(Path(output) / "policy")
+    return PreferenceTraining(
+        policy=policy,
+        steps=len(metrics),
+        metrics=metrics,
+        before=progress.before,
+        after=measure_preferences(chosen, policy, held_out) if held_out else None,
+    )
 
 
 def preference_rows(
@@ -173,22 +192,64 @@ def measure_preferences(objective: DPO, policy: Any, rows: Sequence[Row]) -> dic
     }
 
 
-def _over(
-    objective: DPO, policy: Any, metrics: list[dict[str, float]], before: dict[str, float] | None, held_out: list[Row],
-    output: str | Path | None,
-) -> PreferenceTraining:  # fmt: skip
-    if output is not None:
-        folder = Path(output)
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = [
-            json.dumps({name: value if np.isfinite(value) else None for name, value in one.items()}) for one in metrics
-        ]
-        (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        policy.save(folder / "policy")
-    return PreferenceTraining(
-        policy=policy,
-        steps=len(metrics),
-        metrics=metrics,
-        before=before,
-        after=measure_preferences(objective, policy, held_out) if held_out else None,
-    )
+class _Progress:
+    """How far a training is, and its checkpoints where there is a folder for them."""
+
+    def __init__(
+        self, policy: Any, objective: DPO, rows: Sequence[Row], output: str | Path | None, checkpoint_every: int
+    ) -> None:
+        self.policy, self.objective, self.rows = policy, objective, rows
+        self.output = None if output is None else Path(output)
+        self.checkpoints = None if self.output is None else Checkpoints(self.output / "checkpoints")
+        self.metrics: list[dict[str, float]] = []
+        self.before: dict[str, float] | None = None
+
+    def restore(self, about: Mapping[str, Any]) -> bool:
+        """Go on where the newest checkpoint is; False where there is none.
+
+        Raises:
+            ValueError: it is one of another training; the message says what differs.
+        """
+        if self.checkpoints is None:
+            return False
+        self.checkpoints.tidy()
+        if not self.checkpoints.numbers():
+            return False
+        state = self.checkpoints.load()
+        lengths = [len(row.tokens) for row in self.rows]
+        present = {**about, "tokens": sum(lengths)}
+        different = [name for name, value in state["about"].items() if value != present.get(name)]
+        if different:
+            shown = "; ".join(f"{name} was {state['about'][name]}, is {present.get(name)}" for name in different)
+            raise ValueError(
+                f"{str(self.output)!r} holds another training ({shown}); choose another folder, or remove this one"
+            )
+        load_module_state(self.policy.model, state["policy"])
+        self.objective.load_state_dict(state["objective"])
+        ends = np.cumsum(lengths)[:-1]
+        for name in ("old", "reference"):
+            for row, part in zip(self.rows, np.split(state["reference"][name], ends), strict=True):
+                setattr(row, name, part)
+        self.metrics, self.before = state["progress"]["metrics"], state["progress"]["before"]
+        return True
+
+    def save(self, about: Mapping[str, Any]) -> None:
+        """Write a checkpoint, and all metrics so far."""
+        if self.checkpoints is None or self.output is None:
+            return
+        columns = {
+            name: np.concatenate([np.asarray(getattr(row, name), dtype=np.float32) for row in self.rows])
+            for name in ("old", "reference")
+        }
+        self.checkpoints.save(
+            len(self.metrics),
+            {
+                "policy": module_state(self.policy.model),
+                "objective": self.objective.state_dict(),
+                "progress": {"metrics": self.metrics, "before": self.before},
+                "about": {**about, "tokens": sum(len(row.tokens) for row in self.rows)},
+            },
+            unchanging={"reference": columns},
+        )
+        lines = [json.dumps({name: number_or_none(value) for name, value in one.items()}) for one in self.metrics]
+        (self.output / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
