@@ -186,6 +186,11 @@ def test_the_audit_finds_what_undoes_a_choice():
     assert audit(right, base_success=0.1) == []
     right["training"]["credit"] = {"type": "gae"}
     assert [one.name for one in audit(right)] == ["dense_reward_summed"]
+    right["training"] = {
+        "objective": {"type": "awr", "kl_coefficient": 0.01},
+        "credit": {"type": "gae", "source": "scores"},
+    }
+    assert [one.name for one in audit(right)] == ["value_head_untrained"]
 
 
 def test_it_runs_through_the_trainer_with_a_language_model():

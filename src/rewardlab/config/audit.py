@@ -62,6 +62,15 @@ def audit(config: TrainConfig | Mapping[str, Any], *, base_success: float | None
                 "credit for lost attempts is left; use return_to_go, turn_rewards, or gae with source: scores",
             )
         )
+    if credit["type"] == "gae" and not _trains_values(objective):
+        found.append(
+            Finding(
+                name="value_head_untrained",
+                about=("training.credit", "training.objective"),
+                text=f"credit gae asks a value head that {objective['type']} does not train, so it says 0 of every state; use "
+                "ppo, or awr with a value_coefficient above 0",
+            )
+        )
     multi_turn = int(checked.limits.get("turns", 16)) > 1
     coefficient = float(objective.get("kl_coefficient", 0.0))
     if multi_turn and coefficient < LEAST_KL:
@@ -102,6 +111,13 @@ def audit(config: TrainConfig | Mapping[str, Any], *, base_success: float | None
             )
         )
     return found
+
+
+def _trains_values(objective: dict[str, Any]) -> bool:
+    from rewardlab.training.objectives import OBJECTIVES
+
+    default = getattr(OBJECTIVES.resolve(objective["type"]), "value_coefficient", 0.0)
+    return bool(objective.get("value_coefficient", default))
 
 
 def _default_credit(objective: str) -> str:
