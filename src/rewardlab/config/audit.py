@@ -67,8 +67,8 @@ def audit(config: TrainConfig | Mapping[str, Any], *, base_success: float | None
             Finding(
                 name="value_head_untrained",
                 about=("training.credit", "training.objective"),
-                text=f"credit gae asks a value head that {objective['type']} does not train, so it says 0 of every state; use "
-                "ppo, or awr with a value_coefficient above 0",
+                text=f"credit gae asks a value head that {objective['type']} does not train, so it says 0 of every state; "
+                "use ppo, or awr with a value_coefficient above 0",
             )
         )
     multi_turn = int(checked.limits.get("turns", 16)) > 1
