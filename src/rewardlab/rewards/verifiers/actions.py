@@ -180,7 +180,7 @@ class HierarchicalAction(Verifier):
             parts["on_page"] = self.on_page_weight * there
         if not right:
             unknown = "" if given.type in self.schema else ", which is no type of action"
-            value = (parts.get("on_page") or 0.0) if self.granularity == "graded" else 0.0
+            value = float(parts.get("on_page") or 0.0) if self.granularity == "graded" else 0.0
             return Verdict(value, f"type {given.type!r:.40}{unknown}, expected {wanted.type!r}", parts)
         compare = SIMILARITIES[self.similarity]
         same = []
@@ -196,7 +196,7 @@ class HierarchicalAction(Verifier):
                 parts[f"value.{place}"] = self._scale(place) * likeness if reached else 0.0
         total = sum(part or 0.0 for name, part in parts.items() if name.split(".")[0] in _PAID)
         parts["exact"] = float(all(same))
-        return Verdict(total if self.granularity == "graded" else parts["exact"], note, parts)
+        return Verdict(total if self.granularity == "graded" else float(all(same)), note, parts)
 
     def _scale(self, place: str) -> float:
         if self.difficulty == "constant":
