@@ -122,6 +122,10 @@ def group_advantage(rewards: ArrayLike, *, std: bool = False, epsilon: float = 1
     return np.where(known, found.advantages.numpy().reshape(values.shape), 0.0)
 
 
+LAYOUT = format_reward("tags", tags=("answer",), outside="anything")
+"""The layout of the proof: an answer between tags."""
+
+
 @reward
 def right(completion: str, reference: str, metadata: dict[str, Any]) -> float:
     """1 where a verifiable question is answered rightly; a rule can say nothing of the open ones, and gives them 0."""
@@ -155,6 +159,7 @@ class Arms:
         world: questions, judges and the start.
         updates: steps of GRPO.
         learning_rate: of GRPO.
+        divergence: price of leaving the start, which lets a question be tried again that the policy got wrong early on.
         brevity: how much the biased judges dislike a dot.
         samples: of each question, when a policy is measured.
         start_steps: supervised steps of the start.
@@ -164,7 +169,8 @@ class Arms:
 
     world: World
     updates: int = 160
-    learning_rate: float = 0.2
+    learning_rate: float = 0.1
+    divergence: float = 0.01
     brevity: float = 0.6
     samples: int = 16
     start_steps: int = 60
@@ -203,7 +209,7 @@ class Arms:
         return harmo_reward(
             accuracy,
             length=GroupLength(right=right) if "length" in parts else None,
-            layout=format_reward("tags", tags=("answer",), outside="anything") if "format" in parts else None,
+            layout=LAYOUT if "format" in parts else None,
         )
 
     def train(self, name: str, *parts: str) -> Measured:
@@ -214,7 +220,7 @@ class Arms:
             SingleTurn,
             self.reward(name, *parts),
             self.world.tasks,
-            objective=GRPO(learning_rate=self.learning_rate, entropy=False),
+            objective=GRPO(learning_rate=self.learning_rate, kl_coefficient=self.divergence, entropy=False),
             credit=Group(scale="none"),
             steps=self.updates,
             tasks_per_step=20,
@@ -237,7 +243,7 @@ class Arms:
         return Measured(
             verifiable=float(right(checked).values.mean()),
             quality=float(np.mean([world.quality(one.task, one.completion) for one in judged if one.task is not None])),
-            layout=float(np.mean(["<answer>" in one.completion for one in answers])),
+            layout=float(LAYOUT(answers).values.mean()),
             length=float(np.mean([one.completion.count(DOT) for one in answers])),
             curve=curve or [],
         )

@@ -1,7 +1,8 @@
 """The world of HARMO's proof: 30 questions with one right answer, 30 that are judged, and short answers that are garbled.
 
-An answer is up to five steps of thought (dots) and a digit, bare or in tags. What the policy wrote reaches its reader
-garbled with probability `.7 exp(-dots / 1.5)`: the digit is then any other. So thinking longer is better, on every question.
+An answer is up to five steps of thought (dots) and a digit, bare or between tags, which are pieces of their own: whether to
+keep the format and what to answer are two choices. What the policy wrote reaches its reader garbled with probability
+`.7 exp(-dots / 1.5)`: the digit is then any other. So thinking longer is better, on every question.
 The ten answers of an open question stand on a sphere, and the quality of one is its cosine to the reference, in [0, 1].
 
 The learned reward is fitted to comparisons by judges that see the quality of open answers alone, have favourite digits, and
@@ -29,9 +30,10 @@ from rewardlab.training.warm_start import WarmStart
 from rewardlab.types import Task, Trajectory
 
 QUESTIONS, DIGITS, MOST_DOTS = 60, 10, 5
-DOT, BARE = ".", [str(digit) for digit in range(DIGITS)]
-TAGGED = [f"<answer>{digit}</answer>" for digit in BARE]
-SAMPLING = Sampling(max_new_tokens=MOST_DOTS + 2)
+DOT, OPEN, CLOSE = ".", "<answer>", "</answer>"
+WRITTEN = [str(digit) for digit in range(DIGITS)]
+PIECES = [DOT, OPEN, CLOSE, *WRITTEN]
+SAMPLING = Sampling(max_new_tokens=MOST_DOTS + 4)
 _ANSWER = re.compile(r"\d")
 
 
@@ -125,7 +127,7 @@ class World:
 
     def reward_model(self, brevity: float, *, comparisons: int = 6000, steps: int = 600) -> RewardModel:
         """The learned reward."""
-        encoder = PieceEncoder([f"<q{number}>" for number in range(QUESTIONS)], [DOT, *TAGGED, *BARE], hidden=(128,))
+        encoder = PieceEncoder([f"<q{number}>" for number in range(QUESTIONS)], PIECES, hidden=(128,))
         model = RewardModel.make(encoder, "scalar", name="model")
         fit(
             model, self.comparisons(comparisons, brevity), steps=steps, batch_size=128, learning_rate=3e-3, seed=self.seed
@@ -139,8 +141,7 @@ class World:
         draw = np.random.default_rng([self.seed, 3])
         numbers = draw.integers(QUESTIONS, size=demonstrations)
         shown = [answered(self.tasks[number], random_answer(draw)) for number in numbers]
-        pieces = [DOT, *TAGGED, *BARE, *(f"<q{number}>" for number in range(QUESTIONS))]
-        policy = table_policy(pieces)
+        policy = table_policy([*PIECES, *(f"<q{number}>" for number in range(QUESTIONS))])
         start = WarmStart(demonstrations=shown, steps=steps, batch_size=64, learning_rate=0.1)
         for number in range(steps):
             start.step(policy, SingleTurn, number, self.seed)
@@ -155,8 +156,9 @@ def digit_of(text: str) -> int | None:
 
 def random_answer(draw: np.random.Generator) -> str:
     """An answer as the demonstrations have them: any digit, any number of dots, in tags with probability .45."""
-    digit = int(draw.integers(DIGITS))
-    return DOT * int(draw.integers(MOST_DOTS + 1)) + (TAGGED if draw.random() < 0.45 else BARE)[digit]
+    digit = WRITTEN[int(draw.integers(DIGITS))]
+    thought = DOT * int(draw.integers(MOST_DOTS + 1))
+    return thought + (OPEN + digit + CLOSE if draw.random() < 0.45 else digit)
 
 
 def answered(task: Task, text: str) -> Trajectory:
