@@ -34,12 +34,12 @@ def cut(module: nn.Module) -> nn.Module:
 
 def whole(tensor: Tensor) -> Tensor:
     """All of a tensor; every process has to ask for it."""
-    return tensor.full_tensor() if is_sharded(tensor) else tensor  # type: ignore[attr-defined, no-any-return]
+    return tensor.full_tensor() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 
 def own(tensor: Tensor) -> Tensor:
     """This process's part of a tensor, in the same memory; a tensor that is not sharded is its own part."""
-    return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined, no-any-return]
+    return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 
 def shared_out(tensor: Tensor, like: Tensor) -> Tensor:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from rewardlab.rewards.base import Reward, ScoringFailure, Verdict, Verifier
+from rewardlab.rewards.spec import register
 from rewardlab.types import Scores, Trajectory
 
 
+@register("turn_increments")
 @dataclass(frozen=True, kw_only=True)
 class TurnIncrements(Verifier):
     """The environment's increments as turn rewards (`Scores.steps`), whose sum is the value of the trajectory.
