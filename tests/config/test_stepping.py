@@ -28,7 +28,16 @@ def test_wrong_options_are_named(tmp_path, line, message):
 
 def test_a_run_is_the_same_however_environments_are_stepped(tmp_path):
     """Worker processes and overlap change who waits for whom, and no number of the rollouts."""
-    text = GOOD.replace("steps: 3", "steps: 1").replace("keep: {trackers: [tensorboard]}", "keep: {trackers: []}")
+    text = GOOD
+    for old, new in (
+        ("  steps: 3", "  steps: 1\n  tasks_per_step: 2"),
+        ("group_size: 4", "group_size: 2"),
+        ("train: 40, test: 6", "train: 20, test: 2"),
+        ("trackers: [tensorboard]", "trackers: []"),
+        ("{temperature: 1.0}", "{temperature: 1.0, max_new_tokens: 8}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
     found = {}
     for name, stepping in (("plain", ""), ("processes", "stepping: {processes: true, workers: 1, overlap: true}\n")):
         config = load_config(written(tmp_path, f"{text}{stepping}output: {tmp_path / name}\n"))
