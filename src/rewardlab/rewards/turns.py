@@ -73,6 +73,7 @@ class TurnIncrements(Verifier):
         return increments / float(most)
 
 
+@register("thinned")
 @dataclass(frozen=True, kw_only=True)
 class Thinned(Reward):
     """A reward with fewer turn rewards and the same sum: what a turn that is left out earned is paid at the next one kept.
