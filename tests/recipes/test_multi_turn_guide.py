@@ -117,6 +117,12 @@ def test_an_end_is_not_taken_for_a_victory():
     assert "set most=" in scores.note(1)
 
 
+def test_a_victory_in_uneven_parts_is_worth_one():
+    for parts in (3, 7, 11, 49):
+        scores = TurnIncrements()([trajectory([1.0] * parts, won=True)])
+        assert scores.values.tolist() == [1.0]
+
+
 def test_thinned_rewards_keep_their_sum():
     steps = np.array([1.0, 0.0, 2.0, 3.0, 0.0, 4.0, 0.0])
     assert thin(steps, 1.0).tolist() == steps.tolist()

@@ -15,6 +15,8 @@ from rewardlab.rewards.base import Reward, ScoringFailure, Verdict, Verifier
 from rewardlab.rewards.spec import register
 from rewardlab.types import Scores, Trajectory
 
+_ROUNDING = 1e-9
+
 
 @register("turn_increments")
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,10 @@ class TurnIncrements(Verifier):
             if self.density == "last":
                 steps = np.zeros(len(trajectory))
                 steps[-1] = dense.sum()
-        return Verdict(value=float(steps.sum()), steps=list(steps), parts={"won": float(won)})
+        total = math.fsum(steps)
+        if abs(total - 1.0) < _ROUNDING:
+            total = 1.0  # thirds that add up to one are a victory
+        return Verdict(value=total, steps=list(steps), parts={"won": float(won)})
 
     def _divided(self, increments: NDArray[np.float64], trajectory: Trajectory, won: bool) -> NDArray[np.float64]:
         if self.normalise is None:
