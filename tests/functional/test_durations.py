@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rewardlab.functional.durations import (
@@ -29,7 +29,11 @@ def test_weights_and_effective_sample_size_by_hand() -> None:
     assert effective_sample_size([0.0, 0.0]) == 0
 
 
+@settings(max_examples=500)
 @given(SECONDS, st.floats(1, 20))
+@example([5463.0, 5463.0, 5462.134029577339], 1.0)
+@example([1.0, 2.0, 4.0], 1.0)
+@example([3.0, 3.0, 3.0], 1.0)
 def test_every_weight_has_mean_one(seconds: list[float], clip: float) -> None:
     for weights in (
         duration_weights(seconds),

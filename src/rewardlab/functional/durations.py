@@ -149,16 +149,17 @@ def check_seconds(seconds: ArrayLike) -> Floats:
 def _capped(taken: Floats, clip: float) -> Floats:
     """Durations cut at a length c such that c is `clip` times their mean after the cut, or as they are."""
     ordered = np.sort(taken)[::-1]
-    below = ordered.sum() - np.cumsum(ordered)  # what is left when the 1, 2, ... longest are cut
+    below = np.cumsum(ordered[::-1])[::-1] - ordered  # what is left when the 1, 2, ... longest are cut
     for count in range(taken.size):
         longest = ordered[count]  # the longest of those that are not cut
         mean = (below[count] + longest * (count + 1)) / taken.size  # if all longer ones were cut to this length
         if longest <= clip * mean:
             if count == 0:
                 return taken
-            cap = clip * below[count - 1] / (taken.size - clip * count)
-            return np.minimum(taken, cap)
-    return taken
+            room = taken.size - clip * count
+            cap = clip * (below[count] + longest) / room if room > 0 else ordered[count - 1]
+            return np.minimum(taken, np.clip(cap, longest, ordered[count - 1]))
+    return np.full(taken.shape, ordered[-1]) if taken.size else taken  # a clip of 1 leaves no differences
 
 
 def _mean_one(weights: Floats) -> Floats:
