@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ def load_file(path: Path) -> Any:
     resolved = path.resolve()
     if not resolved.is_file():
         raise UnknownName(f"there is no file {str(path)!r}; the path is relative to the folder that you are in")
-    key = f"rewardlab_file_{abs(hash(str(resolved)))}"
+    key = f"rewardlab_file_{sha256(str(resolved).encode()).hexdigest()[:16]}"  # the same in every process
     if key not in sys.modules:
         specification = importlib.util.spec_from_file_location(key, resolved)
         assert specification is not None  # it is a .py file that exists

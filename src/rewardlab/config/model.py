@@ -188,6 +188,7 @@ class TrainConfig(Config):
         if self.stepping is not None:
             check_options(EnvironmentPool, self.stepping, kind="stepping", path=("stepping",), leave_out=("factory",))
         self._check_groups()
+        self._check_seats()
         self._check_files()
         self._check_demonstrations()
 
@@ -212,6 +213,25 @@ class TrainConfig(Config):
                 f"credit {name!r} compares attempts at the same task, but training.group_size is 1; use 4 or more, or "
                 "training.credit: batch",
                 ("training", "group_size"),
+            )
+
+    def _check_seats(self) -> None:
+        """Objective and credit can be made, so that values out of range are found, too, and go together."""
+        from rewardlab.config.options import build
+        from rewardlab.training import CREDITS, OBJECTIVES
+
+        objective = build(OBJECTIVES, self.training.objective, path=("training", "objective"))
+        if self.training.credit is None:
+            return
+        credit = build(CREDITS, self.training.credit, path=("training", "credit"))
+        # a rule of one's own may fill `Advantages.targets`; of ours, only those that ask the policy do
+        ours = type(credit).__module__.startswith("rewardlab.")
+        if getattr(objective, "value_coefficient", 0.0) and ours and not hasattr(credit, "bind"):
+            raise SpecError(
+                f"objective {_spec_name(self.training.objective)!r} trains a value head, but credit "
+                f"{_spec_name(self.training.credit)!r} gives no targets for it; use training.credit: gae, or "
+                "value_coefficient: 0 to train none",
+                ("training", "credit"),
             )
 
     def _check_files(self) -> None:
@@ -252,6 +272,10 @@ class TrainConfig(Config):
             except (SpecError, FileNotFoundError) as error:
                 raise SpecError(str(error), path) from error
         return from_spec(spec, path=path)
+
+
+def _spec_name(spec: Spec) -> str:
+    return spec if isinstance(spec, str) else str(spec["type"])
 
 
 def _built(target: Any, options: dict[str, Any], key: str) -> Any:

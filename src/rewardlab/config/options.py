@@ -87,8 +87,8 @@ def build(
     checked = check_options(target, options, kind=f"{registry.kind} {name!r}", path=path, leave_out=tuple(given or ()))
     try:
         return target(**checked, **(given or {}))
-    except SpecError:
-        raise
+    except SpecError as error:  # of a spec inside of this one, which does not know where it stands
+        raise SpecError(f"{registry.kind} {name!r}: {error}", (*path, *error.path)) from error
     except (TypeError, ValueError) as error:
         raise SpecError(f"{registry.kind} {name!r}: {error}", path) from error
 

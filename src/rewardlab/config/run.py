@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,7 +235,15 @@ def environment_factory(spec: Spec) -> Callable[[], Any]:
     """A factory of the environment that a spec names."""
     target, options = ENVIRONMENTS.target(spec, path=("environment",))
     checked = check_options(target, options, kind=f"environment {_name(spec)!r}", path=("environment",))
+    if hasattr(sys.modules.get(target.__module__), "__rewardlab_file__"):
+        return functools.partial(_environment_of_a_file, spec)
     return functools.partial(target, **checked)
+
+
+def _environment_of_a_file(spec: Spec) -> Any:
+    """By its name, since a worker process cannot import the module that a file of the user's became here."""
+    target, options = ENVIRONMENTS.target(spec)
+    return target(**check_options(target, options, kind=f"environment {_name(spec)!r}"))
 
 
 def _plain(value: Any) -> Any:

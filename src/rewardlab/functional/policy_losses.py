@@ -109,9 +109,9 @@ def clipped_surrogate(
         )
     if clip_low is not None and not 0 <= clip_low <= 1:
         raise ValueError(f"clip_low must be in [0, 1] or None, got {clip_low}")
-    if clip_high is not None and clip_high < 0:
+    if clip_high is not None and not clip_high >= 0:
         raise ValueError(f"clip_high must not be negative, got {clip_high}")
-    if dual_clip is not None and dual_clip <= 1 + (clip_high or 0.0):
+    if dual_clip is not None and not dual_clip > 1 + (clip_high or 0.0):
         raise ValueError(f"dual_clip must be above 1 + clip_high = {1 + (clip_high or 0.0)}, got {dual_clip}")
     ratio = log_weights.exp().expand_as(advantages)
     low = None if clip_low is None else 1 - clip_low

@@ -63,6 +63,8 @@ class AnchorStates:
             raise ValueError(f'state must be "observation", "info.NAME" or a function, got {self.state!r}')
         if not 0.0 <= self.discount <= 1.0:
             raise ValueError(f"discount must be in [0, 1], got {self.discount}")
+        if not np.isfinite(self.step_weight):
+            raise ValueError(f"step_weight must be finite, got {self.step_weight}")
         check_choice("source", self.source, SOURCES)
         check_choice("episode", self.episode, EPISODES)
         check_choice("scale", self.scale, ("none", "std"))

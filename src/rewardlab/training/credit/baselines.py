@@ -5,6 +5,7 @@ The rules for failed, equal and single members are those of `rewardlab.functiona
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -31,6 +32,9 @@ class _OverGroups:
 
     needs_groups: ClassVar[bool] = True
     _relative: ClassVar[Callable[..., RelativeAdvantages]]
+
+    def __post_init__(self) -> None:
+        _check_deviation(self.epsilon, self.ddof)
 
     def __call__(self, trajectories: Sequence[Trajectory], scores: Scores) -> Advantages:
         """Assign credit."""
@@ -96,6 +100,9 @@ class Batch:
 
     needs_groups: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        _check_deviation(self.epsilon, self.ddof)
+
     def __call__(self, trajectories: Sequence[Trajectory], scores: Scores) -> Advantages:
         """Assign credit."""
         check_scores(trajectories, scores)
@@ -124,3 +131,10 @@ def from_relative(
             "single_member_groups": float(np.unique(groups[relative.single.numpy()]).size),
         },
     )
+
+
+def _check_deviation(epsilon: float, ddof: int) -> None:
+    if not 0.0 <= epsilon < math.inf:
+        raise ValueError(f"epsilon is added to a deviation, so it must be finite and not negative, got {epsilon}")
+    if ddof not in (0, 1):
+        raise ValueError(f"ddof must be 0 (divide by n) or 1 (divide by n - 1), got {ddof}")

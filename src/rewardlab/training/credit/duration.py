@@ -233,6 +233,10 @@ class RewardRate:
     def __post_init__(self) -> None:
         if not 0 <= self.momentum <= 1:
             raise ValueError(f"momentum must be in [0, 1], got {self.momentum}")
+        for name in ("rate", "charge_failures"):
+            value = getattr(self, name)
+            if value is not None and not np.isfinite(value):
+                raise ValueError(f"{name} must be finite, got {value}")
         self._rule = _rule(self.base)
 
     @property
@@ -280,7 +284,10 @@ class RewardRate:
 def _rule(base: Any) -> Any:
     from rewardlab.training.credit import CREDITS
 
-    return Outcome() if base == "outcome" else build_seat(base, CREDITS)
+    rule = Outcome() if base == "outcome" else build_seat(base, CREDITS)
+    if not callable(rule):
+        raise ValueError(f'base must be "outcome", the name or spec of a credit rule, or a rule, got {base!r}')
+    return rule
 
 
 def _window(trajectory: Trajectory, index: int, weight: str) -> Mapping[str, Any]:

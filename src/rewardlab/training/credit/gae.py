@@ -61,6 +61,8 @@ class GAE:
         for name in ("discount", "smoothing"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if self.hidden < 0:
+            raise ValueError(f"hidden must be 0 for a linear head, or its width, got {self.hidden}")
 
     def bind(self, policy: Any) -> None:
         """Take the policy whose value head is asked, and give it one where it has none.

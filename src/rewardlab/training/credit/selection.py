@@ -29,6 +29,8 @@ class Best:
     within: Literal["group", "batch"] = "group"
 
     def __post_init__(self) -> None:
+        if self.keep < 1:
+            raise ValueError(f"keep must be at least 1, got {self.keep}")
         if self.within not in ("group", "batch"):
             raise ValueError(f'within must be "group" or "batch", got {self.within!r}')
 

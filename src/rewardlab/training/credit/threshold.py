@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,6 +30,8 @@ class Threshold:
     needs_groups: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        if math.isnan(self.at_least):
+            raise ValueError("at_least must be a number that scores can be compared with, got nan")
         if self.most is not None and self.most < 1:
             raise ValueError(f"most must be at least 1, or None for all, got {self.most}")
 

@@ -85,7 +85,9 @@ class UpdateOptions:
             raise ValueError(
                 f"temperature must be positive, got {self.temperature}; greedy samples cannot be trained on"
             )
-        if self.normalise == "constant" and not self.constant:
+        if self.constant is not None and not 0 < self.constant < math.inf:
+            raise ValueError(f"constant must be a positive length, got {self.constant}")
+        if self.normalise == "constant" and self.constant is None:
             raise ValueError(
                 'normalise="constant" needs constant=, the length to divide by (the longest answer allowed)'
             )

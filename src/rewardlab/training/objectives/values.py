@@ -157,6 +157,10 @@ class PPO(ValueObjective, GRPO):
         super().__post_init__()
         if self.kl_in not in ("loss", "reward"):
             raise ValueError(f"kl_in must be one of loss, reward, got {self.kl_in!r}")
+        if not 0 <= self.entropy_coefficient < math.inf:
+            raise ValueError(f"entropy_coefficient must be finite and not negative, got {self.entropy_coefficient}")
+        if not self.kl_horizon > 0:
+            raise ValueError(f"kl_horizon must be a positive number of trajectories, got {self.kl_horizon}")
         if self.kl_target is not None and not self.kl_coefficient:
             raise ValueError("kl_target moves kl_coefficient, which must not begin at 0")
         if self.kl_target is not None:
