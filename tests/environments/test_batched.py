@@ -200,3 +200,18 @@ def test_threads_end_with_the_rollout(policy):
     for _ in range(3):
         rollout(policy, Counter, [task("a")], limits=Limits(turns=1), engine=Scripted(policy, ["1"]))
     assert threading.active_count() <= before + 1
+
+
+def test_environments_of_a_rollout_that_broke_are_not_used_again(policy):
+    class Failing(Scripted):
+        def generate(self, requests, sampling):
+            if self.turns:
+                raise RuntimeError("out of memory")
+            return super().generate(requests, sampling)
+
+    with EnvironmentPool(Counter) as pool:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            rollout(policy, pool, [task("a"), task("b")], engine=Failing(policy, ["1", "2"]))
+        assert pool._left == []
+        fine = rollout(policy, pool, [task("a")], limits=Limits(turns=1), engine=Scripted(policy, ["1"]))
+        assert "failed" not in fine[0].info

@@ -134,6 +134,11 @@ def _run(attempts: list[Attempt], pool: EnvironmentPool, speaker: Speaker, limit
                 shift.hear()
                 shift.speak()
             yield sum(len(shift.live) for shift in shifts)
+    except BaseException:
+        for attempt in attempts:  # some environments may still be at work: none of them begins another attempt
+            if attempt.slot is not None:
+                attempt.slot.spent = True
+        raise
     finally:
         speaker.close([attempt.conversation for attempt in attempts])
         pool.give_back([attempt.slot for attempt in attempts if attempt.slot is not None])
