@@ -106,7 +106,7 @@ RECIPE = Recipe(
     proof=proof,
     minutes=1.1,
 )
-"""What is gated, and what is reported beside it."""
+"""Guidance while attempting that is left out when learning, beside the same attempts without."""
 
 ABLATION_CLAIMS = (
     Claim(

@@ -126,7 +126,7 @@ _SOURCE = (
 )
 
 RECIPE = Recipe(title="Cooper", source=_SOURCE, claims=CLAIMS, proof=proof, minutes=1.4)
-"""The gated claims."""
+"""A reward model that learns beside the policy, against a fixed one that is hacked."""
 
 COUNTER = Recipe(
     title="Cooper where the rule's misses can be avoided",

@@ -152,7 +152,7 @@ def ablations(
 _SOURCE = "Ning et al. 2025, DeepTravel: An End-to-End Agentic Reinforcement Learning Framework (arXiv 2509.21842)"
 
 RECIPE = Recipe(title="DeepTravel", source=_SOURCE, claims=CLAIMS, proof=proof, minutes=0.8)
-"""The gated claims."""
+"""Itineraries checked in two stages, and failures that are replayed."""
 
 ABLATIONS = Recipe(
     title="DeepTravel: replay, its control and its counter-world",

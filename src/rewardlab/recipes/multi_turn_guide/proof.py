@@ -196,7 +196,7 @@ _SOURCE = (
 )
 
 RECIPE = Recipe(title="Multi-turn guide", source=_SOURCE, claims=CLAIMS, proof=proof, minutes=0.5)
-"""Density of rewards and the algorithm."""
+"""Dense and sparse turn rewards, under algorithms that see when they came and one that sums them."""
 
 TRANSFER = Recipe(
     title="Multi-turn guide: from simple to complex, and what a budget buys",

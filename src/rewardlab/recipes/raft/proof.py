@@ -246,7 +246,7 @@ _SOURCE = (
 )
 
 RECIPE = Recipe(title="RAFT", source=_SOURCE, claims=CLAIMS, proof=proof, minutes=1.0)
-"""The gated claims."""
+"""Imitation of the best of each group, beside the best of k of the policy it started from."""
 
 FRONTIER = Recipe(
     title="RAFT beside GRPO, and a hacked reward", source=_SOURCE, claims=FRONTIER_CLAIMS, proof=frontier, minutes=1.0

@@ -93,4 +93,4 @@ RECIPE = Recipe(
     proof=proof,
     minutes=0.2,
 )
-"""Reflections that are learned, with their controls."""
+"""Reflections by a second model that learns from what they changed, beside a frozen one."""

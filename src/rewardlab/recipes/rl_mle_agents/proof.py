@@ -144,7 +144,7 @@ def bench_proof(
 _SOURCE = "Yang, He-Yueya and Liang, Reinforcement Learning for Machine Learning Engineering Agents (arXiv 2509.01684)"
 
 RECIPE = Recipe(title="RL for ML engineering agents", source=_SOURCE, claims=CLAIMS, proof=proof, minutes=0.4)
-"""Tables: what is gated, and the counter-worlds."""
+"""Duration-aware credit and milestones, each beside the counter-world in which it should fail."""
 
 BENCH = Recipe(
     title="RL for ML engineering agents: on the model bench",

@@ -107,4 +107,4 @@ RECIPE = Recipe(
     proof=proof,
     minutes=0.4,
 )
-"""The collapse under all-or-nothing rewards, and its limits."""
+"""Graded rewards of a shopper's actions, beside all-or-nothing rewards that make visits end."""

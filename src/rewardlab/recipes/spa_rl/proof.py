@@ -154,4 +154,4 @@ RECIPE = Recipe(
     proof=proof,
     minutes=0.7,
 )
-"""The claims, gated and reported."""
+"""Contributions of steps by a progress estimator as step rewards, beside the final reward."""

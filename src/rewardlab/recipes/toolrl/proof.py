@@ -112,7 +112,7 @@ def _arms(regime: Regime, seed: int, updates: int) -> Arms:
 _SOURCE = "Qian et al. 2025, ToolRL: Reward is All Tool Learning Needs (NeurIPS 2025, arXiv 2504.13958)"
 
 RECIPE = Recipe(title="ToolRL", source=_SOURCE, claims=CLAIMS, proof=proof, minutes=1.5)
-"""The gated claims."""
+"""Graded matching of tool calls, beside exact answers."""
 
 ABLATIONS = Recipe(
     title="ToolRL: granularity, scale and change over time",
