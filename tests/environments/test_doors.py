@@ -68,7 +68,7 @@ def test_what_cannot_be_read_is_answered_with_what_can(name, games):
         assert first in answer
         assert len(answer) < 1000
         assert not step.ended
-        assert np.isnan(step.reward)
+        assert step.reward == 0  # the game paid nothing, which is not the same as no reward
         assert step.info["refused"]
     assert not world.step(say(f"I think so.\nAction: `{first.upper()}`\n")).info["refused"]
     assert world.step({"role": "assistant", "content": None, "tool_calls": [{}]}).info["refused"]
@@ -158,7 +158,7 @@ def test_actions_of_every_small_space(make, good, bad):
     for text in bad:
         step = world.step(say(text))
         assert "is no action. The actions are: " in step.observation[0]["content"]
-        assert np.isnan(step.reward)
+        assert step.reward == 0
     demonstration = world.demonstrations(world.tasks("train", 1))[0]
     assert len(demonstration) == 100
     assert demonstration.truncated
@@ -303,3 +303,20 @@ def test_games_end_at_the_limit(games):
     short.close()
     with pytest.raises(ValueError, match="rooms must be a whole number of at least 1, got 0"):
         TextWorldGame(rooms=0)
+
+
+@pytest.mark.parametrize("name", ["gymnasium", "minigrid"])
+def test_a_training_starts_from_a_name(name, tmp_path):
+    from rewardlab.config import load_config
+    from rewardlab.config.run import run
+
+    path = tmp_path / "train.yaml"
+    path.write_text(
+        f"environment: {{type: {name}, max_steps: 4}}\noutput: {tmp_path / 'run'}\n"
+        "policy: {type: tiny, hidden: 16, layers: 1}\ntasks: {train: 4, test: 2}\nreward: environment_return\n"
+        "training: {steps: 1, tasks_per_step: 2, group_size: 2}\nsampling: {max_new_tokens: 4}\nlimits: {turns: 2}\n"
+        "keep: {trackers: []}\n"
+    )
+    outcome = run(load_config(path), progress_bar=False)
+    assert outcome.steps == 1
+    assert outcome.evaluations[-1]["samples/scored"] == 2

@@ -107,7 +107,7 @@ class GymnasiumText(Environment):
         chosen, trouble = self._read(spoken_action(action))
         self._count += 1
         if trouble is not None:
-            step = Step(observation=[{"role": "user", "content": trouble}], info={"refused": True})
+            step = Step(observation=[{"role": "user", "content": trouble}], reward=0.0, info={"refused": True})
         else:
             self._observation, reward, terminated, truncated, _ = self.game.step(chosen)
             self._score += float(reward)
@@ -153,9 +153,9 @@ class GymnasiumText(Environment):
             trajectories.append(play(self, task, act, seed=seed, max_steps=self.max_steps or 1000))
         return trajectories
 
-    def corpus(self) -> list[list[Message]]:
+    def corpus(self, seed: int = 0) -> list[list[Message]]:
         """Conversations of the train split, for fitting a tokenizer."""
-        return [trajectory.messages for trajectory in self.demonstrations(self.tasks("train", 20, 0))]
+        return [trajectory.messages for trajectory in self.demonstrations(self.tasks("train", 20, seed))]
 
     def written(self, action: Any) -> str:
         """An action of the space as a policy would write it."""

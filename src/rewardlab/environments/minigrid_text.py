@@ -83,6 +83,7 @@ class MiniGridText(Environment):
             wrong = f"Error: {text!r:.80} is no action" if text else EMPTY_ACTION
             step = Step(
                 observation=[{"role": "user", "content": f"{wrong}. The actions are: {listed(ACTIONS)}."}],
+                reward=0.0,
                 info={"refused": True},
             )
         else:
@@ -150,11 +151,11 @@ class MiniGridText(Environment):
         """
         return [self._demonstrate(task) for task in tasks]
 
-    def corpus(self) -> list[list[Message]]:
+    def corpus(self, seed: int = 0) -> list[list[Message]]:
         """Conversations of the train split, and one with every word of the world, for fitting a tokenizer."""
         words = " ".join([*self._objects.values(), *self._colours.values(), *ACTIONS, "open closed locked"])
         every = [{"role": "user", "content": words}, {"role": "assistant", "content": ". ".join(ACTIONS)}]
-        return [every, *(trajectory.messages for trajectory in self.demonstrations(self.tasks("train", 20)))]
+        return [every, *(trajectory.messages for trajectory in self.demonstrations(self.tasks("train", 20, seed)))]
 
     def _demonstrate(self, task: Task) -> Trajectory:
         seed = task_seed(task, 0)

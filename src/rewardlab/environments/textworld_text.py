@@ -105,7 +105,7 @@ class TextWorldGame(Environment):
         ):
             wrong = f"Error: {command!r:.80} is no command" if command else EMPTY_ACTION
             answer = f"{wrong}. The commands are: {listed(self._commands)}."
-            step = Step(observation=[{"role": "user", "content": answer}], info={"refused": True})
+            step = Step(observation=[{"role": "user", "content": answer}], reward=0.0, info={"refused": True})
         else:
             state, score, _ = self._game.step(command.lower())
             gained, self._score = score - self._score, score
@@ -157,9 +157,9 @@ class TextWorldGame(Environment):
             )
         return trajectories
 
-    def corpus(self) -> list[list[Message]]:
+    def corpus(self, seed: int = 0) -> list[list[Message]]:
         """Conversations of the train split, for fitting a tokenizer; makes a few games."""
-        return [trajectory.messages for trajectory in self.demonstrations(self.tasks("train", 5))]
+        return [trajectory.messages for trajectory in self.demonstrations(self.tasks("train", 5, seed))]
 
     def game_file(self, seed: int, sizes: Any = None) -> Path:
         """The file of a game; made where it is not there yet.
