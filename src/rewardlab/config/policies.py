@@ -102,7 +102,9 @@ def pretrained(
     return policy
 
 
-def saved(corpus: object, seed: int, device: str | None, *, path: str) -> LanguageModelPolicy:
+def saved(
+    corpus: object, seed: int, device: str | None, *, path: str, value_head: bool | None = None
+) -> LanguageModelPolicy:
     """A policy that an earlier run wrote: the folder `policy` in its run folder.
 
     Args:
@@ -110,10 +112,11 @@ def saved(corpus: object, seed: int, device: str | None, *, path: str) -> Langua
         seed: not used.
         device: where the model goes.
         path: the folder.
+        value_head: true where there must be a value head, false to leave a saved one out; what was saved when not given.
     """
     from rewardlab.policies.language_model import LanguageModelPolicy
 
-    return LanguageModelPolicy.load(path, device=device)
+    return LanguageModelPolicy.load(path, device=device, value_head=value_head)
 
 
 def endpoint(
