@@ -9,6 +9,7 @@ import pytest
 from rewardlab.config import load_config
 from rewardlab.config.run import run
 from rewardlab.registry import SpecError
+from rewardlab.training.checkpoint import BrokenCheckpoint
 from tests.config.test_load import GOOD, written
 
 
@@ -80,22 +81,26 @@ def half(trajectory):
 '''
 
 
-@pytest.mark.parametrize("stepping", ["", "stepping: {processes: true, workers: 1}\n"])
-def test_a_run_goes_on_past_an_environment_of_ones_own_that_raises_or_hangs(tmp_path, stepping):
-    (tmp_path / "own.py").write_text(OWN)
+def own_world(folder, rest=""):
+    (folder / "own.py").write_text(OWN)
     text = f"""
 threads: 1
-output: {tmp_path / "run"}
+output: {folder / "run"}
 policy: {{type: tiny, hidden: 16, layers: 1, heads: 2, vocabulary_size: 300}}
-environment: {{type: "{tmp_path}/own.py:Own"}}
+environment: {{type: "{folder}/own.py:Own"}}
 tasks: {{test: 1}}
-reward: {{type: "{tmp_path}/own.py:half"}}
+reward: {{type: "{folder}/own.py:half"}}
 training: {{steps: 1, tasks_per_step: 4, group_size: 2, objective: ppo, credit: {{type: gae, source: environment}}}}
 sampling: {{max_new_tokens: 2}}
 limits: {{turns: 1, step_seconds: 0.3}}
 evaluation: {{every: 0}}
-{stepping}"""
-    outcome = run(load_config(written(tmp_path, text)), progress_bar=False)
+{rest}"""
+    return written(folder, text)
+
+
+@pytest.mark.parametrize("stepping", ["", "stepping: {processes: true, workers: 1}\n"])
+def test_a_run_goes_on_past_an_environment_of_ones_own_that_raises_or_hangs(tmp_path, stepping):
+    outcome = run(load_config(own_world(tmp_path, stepping)), progress_bar=False)
     (line,) = map(json.loads, (outcome.output / "metrics.jsonl").read_text().splitlines())
     assert (line["samples/failed"], line["samples/scored"], line["reward/mean"]) == (4, 4, 0.5)
     stored = (outcome.output / "trajectories" / "step-00000001.jsonl").read_text().splitlines()
@@ -103,3 +108,14 @@ evaluation: {{every: 0}}
     assert reasons["fine"] is None
     assert reasons["raises"] == "the environment's step raised: RuntimeError: the server said 500"
     assert reasons["hangs"].startswith("the environment's step took longer than 0.3 s (Limits.step_seconds)")
+
+
+def test_a_value_head_that_was_removed_from_a_checkpoint_is_named_and_none_is_made_in_silence(tmp_path):
+    config = own_world(tmp_path)
+    folder = run(load_config(config), progress_bar=False).output / "checkpoints"
+    checkpoint = max(folder.iterdir())
+    (checkpoint / "value_head.safetensors").unlink()
+    with pytest.raises(
+        BrokenCheckpoint, match=r"value_head\.safetensors' cannot be read .*; remove the folder '.*' to go on"
+    ):
+        run(load_config(config, ["training.steps=2"]), progress_bar=False)
