@@ -202,6 +202,13 @@ def shown(numbers: tuple[float, float, float]) -> str:
 
 def success(data: Path, name: str, epochs: int) -> None:
     trajectories, outcomes = agents(data, name)
+    compare(name, trajectories, outcomes, predictions(trajectories, outcomes, epochs), "sum of contributions")
+
+
+def compare(
+    name: str, trajectories: list[Trajectory], outcomes: Floats, ways: dict[str, dict[float, Floats]], *judged: str
+) -> None:
+    """Print what each way predicts of success, and each one judged less the baselines of length and last step."""
     names = [one.task.id for one in trajectories if one.task is not None]
     steps = [len(one) for one in trajectories]
     print(
@@ -209,7 +216,7 @@ def success(data: Path, name: str, epochs: int) -> None:
         f"median, {outcomes.mean():.2f} succeed"
     )
     print(f"{'area under the curve':24s}" + "".join(f"{f'from {share:.0%}':>22s}" for share in SHARES) + f"{'R2':>24s}")
-    fold, ways = folds(trajectories), predictions(trajectories, outcomes, epochs)
+    fold = folds(trajectories)
     for way, found in ways.items():
         cells = []
         for share in SHARES:
@@ -218,16 +225,16 @@ def success(data: Path, name: str, epochs: int) -> None:
         whole = found[1.0]
         r2 = resampled(names, lambda rows, whole=whole: explained(whole[rows], outcomes[rows]))  # type: ignore[misc]
         print(f"{way:24s}" + "".join(f"{shown(cell):>22s}" for cell in cells) + f"{shown(r2):>24s}")
-    best = ways["sum of contributions"]
-    for way, share in (("length", 1.0), ("last step", 1.0), ("length", 0.5), ("last step", 0.5)):
-        gap = resampled(
-            names,
-            lambda rows, way=way, share=share: (  # type: ignore[misc]
-                area_of(best[share][rows], outcomes[rows], fold[rows])
-                - area_of(ways[way][share][rows], outcomes[rows], fold[rows])
-            ),
-        )
-        print(f"sum of contributions - {way}, from {share:.0%}: {shown(gap)}")
+    for best in judged:
+        for way, share in (("length", 1.0), ("last step", 1.0), ("length", 0.5), ("last step", 0.5)):
+            gap = resampled(
+                names,
+                lambda rows, best=best, way=way, share=share: (  # type: ignore[misc]
+                    area_of(ways[best][share][rows], outcomes[rows], fold[rows])
+                    - area_of(ways[way][share][rows], outcomes[rows], fold[rows])
+                ),
+            )
+            print(f"{best} - {way}, from {share:.0%}: {shown(gap)}")
 
 
 def area_of(guess: Floats, outcomes: Floats, fold: NDArray[np.int64]) -> float:
@@ -256,21 +263,12 @@ def decisive(data: Path, epochs: int) -> None:
     prefix.fit(read_once(known, True), np.concatenate(wanted), validation=0.2)
     train, places = failures(data, "train")
     locate = learned_locator(train, places)
-    prior = np.bincount(np.minimum(9, (10 * places / [len(one) for one in train]).astype(int)), minlength=10)
-    often = int(np.bincount(places).argmax())
     for part in ("dev", "train and dev"):
         logs, true = failures(data, "dev")
         if part != "dev":
             logs, true = [*train, *logs], np.concatenate([places, true])
-        lengths = np.asarray([len(one) for one in logs])
-        print(f"\nwho_and_when, {part}: {len(logs)} failures, {np.median(lengths):.0f} steps in the median")
-        print(f"{'the step named is':38s}{'the decisive one':>22s}{'or next to it':>22s}")
         guesses: dict[str, Floats] = {
-            "first": np.zeros(len(logs)),
-            "last": lengths - 1.0,
-            "middle": (lengths - 1) // 2,
-            "most frequent place (train)": np.minimum(often, lengths - 1.0),
-            "most frequent tenth (train)": np.floor((prior.argmax() + 0.5) / 10 * lengths),
+            **usual_places(train, places, logs),
             "lowest contribution": np.asarray(
                 [row.argmin() for row in additive.contributions(read_once(logs, False))], dtype=float
             ),
@@ -281,12 +279,34 @@ def decisive(data: Path, epochs: int) -> None:
         }
         if part == "dev":  # it has seen the others
             guesses["learned from labels (train)"] = np.asarray([locate(one) for one in logs], dtype=float)
-        names = [one.task.id for one in logs if one.task is not None]
-        cells = [near_by_chance(true, lengths, within) for within in (0, 1)]
-        print(f"{'random':38s}" + "".join(f"{shown(rate(names, cell)):>22s}" for cell in cells))
-        for name, guess in guesses.items():
-            cells = [(np.abs(guess - true) <= within).astype(np.float64) for within in (0, 1)]
-            print(f"{name:38s}" + "".join(f"{shown(rate(names, cell)):>22s}" for cell in cells))
+        compare_places(part, logs, true, guesses)
+
+
+def usual_places(train: list[Trajectory], places: NDArray[np.int64], logs: list[Trajectory]) -> dict[str, Floats]:
+    """Steps of logs that can be named without reading them."""
+    lengths = np.asarray([len(one) for one in logs])
+    prior = np.bincount(np.minimum(9, (10 * places / [len(one) for one in train]).astype(int)), minlength=10)
+    often = int(np.bincount(places).argmax())
+    return {
+        "first": np.zeros(len(logs)),
+        "last": lengths - 1.0,
+        "middle": (lengths - 1) // 2,
+        "most frequent place (train)": np.minimum(often, lengths - 1.0),
+        "most frequent tenth (train)": np.floor((prior.argmax() + 0.5) / 10 * lengths),
+    }
+
+
+def compare_places(part: str, logs: list[Trajectory], true: NDArray[np.int64], guesses: dict[str, Floats]) -> None:
+    """Print how often each way names the decisive step, beside a step drawn at random."""
+    lengths = np.asarray([len(one) for one in logs])
+    print(f"\nwho_and_when, {part}: {len(logs)} failures, {np.median(lengths):.0f} steps in the median")
+    print(f"{'the step named is':38s}{'the decisive one':>22s}{'or next to it':>22s}")
+    names = [one.task.id for one in logs if one.task is not None]
+    cells = [near_by_chance(true, lengths, within) for within in (0, 1)]
+    print(f"{'random':38s}" + "".join(f"{shown(rate(names, cell)):>22s}" for cell in cells))
+    for name, guess in guesses.items():
+        cells = [(np.abs(guess - true) <= within).astype(np.float64) for within in (0, 1)]
+        print(f"{name:38s}" + "".join(f"{shown(rate(names, cell)):>22s}" for cell in cells))
 
 
 def rate(names: list[str], hits: Floats) -> tuple[float, float, float]:
