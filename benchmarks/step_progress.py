@@ -68,7 +68,7 @@ def agents(data: Path, name: str) -> tuple[list[Trajectory], Floats]:
             if reward is None or not any(one["role"] == "assistant" for one in messages):
                 continue
             domain = row.get("domain") or path.name.split(".")[0].removeprefix("trajectories_")
-            task = Task(id=f"{domain}/{row['task_id']}", metadata={"domain": domain})
+            task = Task(id=f"{domain}/{row['task_id']}", metadata={"domain": domain, "agent": row.get("agent")})
             trajectories.append(Trajectory.from_messages(messages, task=task))
             outcomes.append(float(float(reward) >= 1.0 - 1e-6))
     return trajectories, np.asarray(outcomes)
@@ -240,7 +240,7 @@ def compare(
 def area_of(guess: Floats, outcomes: Floats, fold: NDArray[np.int64]) -> float:
     """The area under the curve within each fold, since estimators of different folds have different means."""
     areas, weights = [], []
-    for number in range(FOLDS):
+    for number in np.unique(fold):
         rows = fold == number
         positive = outcomes[rows] > 0.5
         if 0 < positive.sum() < positive.size:
