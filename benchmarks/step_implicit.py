@@ -247,9 +247,9 @@ def within_agents(trajectories: list[Trajectory], outcomes: Floats, ways: dict[s
 
         return progress.shown(progress.resampled(names, measure))
 
-    for way in [
-        name for name in ways if name not in ("constant", "domain", "agent")
-    ]:  # those are the same for all of it
+    for way in sorted(
+        set(ways) - {"constant", "domain", "agent"}, key=list(ways).index
+    ):  # those tell nothing apart here
         print(f"{way:24s}" + "".join(f"{cell(way, share):>22s}" for share in progress.SHARES))
     for way in VARIANTS:
         for less in ("length", "last step"):

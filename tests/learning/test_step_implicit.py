@@ -67,6 +67,19 @@ def test_chance_is_of_the_sum_or_the_mean(script: Any) -> None:
     assert script.chance_of(row, "mean") == pytest.approx(0.75)
 
 
+def test_an_agent_is_judged_by_its_other_tasks(script: Any) -> None:
+    made = [talk(["x"], f"task {number}") for number in range(10)]
+    for number, one in enumerate(made):
+        assert one.task is not None
+        one.task.metadata["agent"] = "a" if number % 2 else "b"
+    outcomes = np.arange(10) % 2 * 1.0  # agent a succeeds always, b never
+    found = script.agent_means(made, outcomes)[0.25]
+    assert found[1::2].min() > 0.8
+    assert found[::2].max() < 0.2
+    turned = script.agent_means(made, np.where(np.arange(10) == 3, 0.0, outcomes))[0.25]
+    assert turned[3] == pytest.approx(found[3])  # its own outcome says nothing of it
+
+
 def test_a_planted_mistake_gets_the_lowest_reward(script: Any) -> None:
     chance = np.random.default_rng(0)
     made, outcomes, planted = [], [], []
