@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -49,6 +50,12 @@ class Runner:
 
 
 def start(*arguments: object, cwd: Any) -> subprocess.Popen[str]:
-    """The command line in a process of its own."""
+    """The command line in a process of its own, which hears Ctrl-C even where the tests run in the background."""
     command = [sys.executable, "-m", "rewardlab.cli", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def hear() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # shells have background jobs ignore it, and children inherit that
+
+    return subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear
+    )

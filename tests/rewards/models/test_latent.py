@@ -114,7 +114,10 @@ def test_users_are_remembered_and_strangers_get_the_prior() -> None:
 
 
 def test_a_plain_fit_says_which_one_to_use() -> None:
-    with pytest.raises(ValueError, match="fitted to sets of comparisons by users; use .*fit_latent"):
+    with pytest.raises(
+        ValueError,
+        match="fitted to sets of comparisons by users; use rl.fit, whose loss for it is evidence_lower_bound",
+    ):
         _head().train().value({"features": torch.randn(2, 4)})
 
 
