@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from rewardlab.environments import ENVIRONMENTS
 from rewardlab.environments.base import TaskSource, play
 from rewardlab.environments.repair_shop import KINDS, RepairShop, RepairShopPassed
-from rewardlab.environments.repair_shop.demonstrator import call_message
 from rewardlab.environments.repair_shop.tasks import TEST_FAMILIES, split_of
 from rewardlab.policies.language_model import LanguageModelPolicy
 from rewardlab.policies.rollout import Limits, rollout
 from rewardlab.rewards import from_spec, to_spec
-from rewardlab.types import Message, message_text
+from rewardlab.types import Message, call_message, message_text
 
 QUICK = RepairShopPassed(runner="interpreter")
 LOOP = "    while True:\n        pass"

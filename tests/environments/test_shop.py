@@ -12,9 +12,8 @@ import pytest
 
 from rewardlab.environments import ENVIRONMENTS, play
 from rewardlab.environments.shop import Shop, ShopScore, read_written_goals, score_purchase
-from rewardlab.environments.shop.shopper import call_message
 from rewardlab.environments.shop.written_goals import read_goal
-from rewardlab.types import Message, Task
+from rewardlab.types import Message, Task, call_message
 
 SENTENCES = [
     "i am looking for a red cotton scarf that is machine washable",

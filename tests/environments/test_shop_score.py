@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from rewardlab.environments.shop import SearchIndex, ShopScore, score_purchase
 from rewardlab.environments.shop.search_index import search_words
-from rewardlab.environments.shop.shopper import call_message
 from rewardlab.rewards.spec import from_spec
 from rewardlab.rewards.verifiers.fixtures import Fixture, check_fixtures
-from rewardlab.types import Task, Trajectory
+from rewardlab.types import Task, Trajectory, call_message
 
 # ---- the score --------------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,8 @@ import pytest
 
 from rewardlab.environments import play
 from rewardlab.environments.tool_desk import KINDS, ToolDesk, ToolDeskSuccess
-from rewardlab.environments.tool_desk.demonstrator import call_message
 from rewardlab.environments.tool_desk.questions import question_key, split_of
-from rewardlab.types import Message, Task, Trajectory
+from rewardlab.types import Message, Task, Trajectory, call_message
 
 LEVELS = ("small", "full")
 

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from rewardlab.environments.tool_desk import ToolDesk, ToolDeskSuccess, answer_matches
 from rewardlab.environments.tool_desk.answers import same_answer
 from rewardlab.environments.tool_desk.dates import read_date
-from rewardlab.environments.tool_desk.demonstrator import call_message
 from rewardlab.rewards.spec import from_spec, to_spec
-from rewardlab.types import Status, Task, Trajectory
+from rewardlab.types import Status, Task, Trajectory, call_message
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ Only numpy and the standard library are imported here, so that every other room 
 """
 
 from rewardlab.types.judgements import Preference, Scores, Status
-from rewardlab.types.messages import ROLES, Message, call_arguments, check_message, message_text
+from rewardlab.types.messages import ROLES, Message, call_arguments, call_message, check_message, message_text
 from rewardlab.types.trajectories import Task, Tokens, Trajectory, group_indices
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Tokens",
     "Trajectory",
     "call_arguments",
+    "call_message",
     "check_message",
     "group_indices",
     "message_text",

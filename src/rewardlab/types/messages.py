@@ -60,3 +60,19 @@ def call_arguments(call: Mapping[str, Any]) -> tuple[str, Any]:
         except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"arguments of tool call {name!r} are not JSON: {error}") from error
     return name, arguments
+
+
+def call_message(name: str, arguments: Mapping[str, Any], *, identity: str = "call_1") -> Message:
+    """An assistant message with one tool call in the OpenAI format.
+
+    Args:
+        name: of the tool.
+        arguments: JSON values by name.
+        identity: of the call, which the tool's answer names.
+    """
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": identity, "type": "function", "function": function}],
+    }

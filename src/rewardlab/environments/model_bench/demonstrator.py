@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from rewardlab.environments.model_bench.data import DATA_SETS, Problem
 from rewardlab.environments.model_bench.metrics import METRICS
-from rewardlab.types import Message, message_text
+from rewardlab.types import Message, call_message, message_text
 
 _FOUND = re.compile(r"validation \w+ (-?[\d.]+)")
 
@@ -64,9 +63,7 @@ class Demonstrator:
         """The next assistant message: a call, or the number of the best run."""
         told = [message_text(message) for message in conversation if message["role"] == "tool"]
         if len(told) < len(self._plans):
-            function = {"name": self._tool, "arguments": json.dumps(self._plans[len(told)])}
-            call = {"id": f"call_{len(told) + 1}", "type": "function", "function": function}
-            return {"role": "assistant", "content": "", "tool_calls": [call]}
+            return call_message(self._tool, self._plans[len(told)], identity=f"call_{len(told) + 1}")
         found = [_FOUND.search(text) for text in told]
         values = [self._sign * float(one[1]) if one else float("-inf") for one in found]
         return {"role": "assistant", "content": f"run {values.index(max(values)) + 1}"}

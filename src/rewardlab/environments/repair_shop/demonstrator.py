@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from rewardlab.types import Message
+from rewardlab.types import Message, call_message
 
 WORDS = {
     "comparison": "the comparison was wrong",
@@ -52,16 +51,6 @@ class Demonstrator:
         name, arguments = self._plan[self._made]
         self._made += 1
         return call_message(name, arguments, identity=f"call_{self._made}")
-
-
-def call_message(name: str, arguments: dict[str, Any], *, identity: str = "call_1") -> Message:
-    """An assistant message that makes one call."""
-    function = {"name": name, "arguments": json.dumps(arguments)}
-    return {
-        "role": "assistant",
-        "content": "",
-        "tool_calls": [{"id": identity, "type": "function", "function": function}],
-    }
 
 
 def mistaken_calls(path: str) -> list[Message]:

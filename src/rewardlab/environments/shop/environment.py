@@ -15,12 +15,12 @@ from rewardlab.environments.base import Split, Step, check_split, play
 from rewardlab.environments.shop.catalogue import Catalogue, Goal
 from rewardlab.environments.shop.made_up import BRANDS, CATEGORIES, Range, made_up_catalogue, made_up_goals
 from rewardlab.environments.shop.purchase import score_purchase
-from rewardlab.environments.shop.shopper import Shopper, call_message
+from rewardlab.environments.shop.shopper import Shopper
 from rewardlab.environments.shop.store import Store
 from rewardlab.environments.shop.written_goals import read_written_goals
 from rewardlab.environments.tool_environment import ToolEnvironment
 from rewardlab.environments.tools import Toolbox
-from rewardlab.types import Message, Task, Trajectory
+from rewardlab.types import Message, Task, Trajectory, call_message
 
 
 @dataclass(frozen=True, slots=True)

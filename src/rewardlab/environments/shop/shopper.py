@@ -6,14 +6,13 @@ not good.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from rewardlab.environments.shop.catalogue import Goal
 from rewardlab.environments.shop.search_index import search_words
 from rewardlab.environments.shop.store import read_pages, read_results
-from rewardlab.types import Message, message_text
+from rewardlab.types import Message, call_message, message_text
 
 _Call = tuple[str, dict[str, Any]]
 
@@ -71,13 +70,3 @@ class Shopper:
         return all(attribute in about for attribute in self._goal.attributes) and all(
             value in lines.get(option, "").split(", ") for option, value in self._goal.options.items()
         )
-
-
-def call_message(name: str, arguments: dict[str, Any], *, identity: str) -> Message:
-    """An assistant message with one tool call in the OpenAI format."""
-    function = {"name": name, "arguments": json.dumps(arguments)}
-    return {
-        "role": "assistant",
-        "content": "",
-        "tool_calls": [{"id": identity, "type": "function", "function": function}],
-    }

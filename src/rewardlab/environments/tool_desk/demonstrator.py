@@ -6,7 +6,6 @@ demonstrations that share: every call in them is real and so is its output, but 
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from rewardlab.environments.tool_desk.questions import KINDS
 from rewardlab.environments.tool_desk.scripts import Call, Script
 from rewardlab.environments.tool_desk.tables import Tables
 from rewardlab.environments.tool_desk.units import DIMENSIONS
-from rewardlab.types import Message
+from rewardlab.types import Message, call_message
 
 
 def solve(kind: str, slots: dict[str, Any], call: Callable[[str, dict[str, Any]], str]) -> tuple[list[Call], str]:
@@ -102,16 +101,6 @@ class Demonstrator:
             call = wrong_call(call, self._tables, random.Random(slip.seed), last=self._made == self._last)
         self._made += 1
         return call_message(*call, identity=f"call_{self._made}")
-
-
-def call_message(name: str, arguments: dict[str, Any], *, identity: str) -> Message:
-    """An assistant message with one tool call in the OpenAI format."""
-    function = {"name": name, "arguments": json.dumps(arguments)}
-    return {
-        "role": "assistant",
-        "content": "",
-        "tool_calls": [{"id": identity, "type": "function", "function": function}],
-    }
 
 
 def wrong_call(call: Call, tables: Tables, rng: random.Random, *, last: bool) -> Call:

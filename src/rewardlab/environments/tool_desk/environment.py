@@ -10,7 +10,7 @@ from typing import Any, get_args
 from rewardlab.environments.base import Split, Step, numbered_tasks, play
 from rewardlab.environments.tool_desk.answers import answer_matches
 from rewardlab.environments.tool_desk.dates import MONTHS, WEEKDAYS
-from rewardlab.environments.tool_desk.demonstrator import Demonstrator, Slips, call_message, draw_slip, solve
+from rewardlab.environments.tool_desk.demonstrator import Demonstrator, Slips, draw_slip, solve
 from rewardlab.environments.tool_desk.desk import TOOL_SCHEMAS, Desk
 from rewardlab.environments.tool_desk.levels import LEVELS
 from rewardlab.environments.tool_desk.questions import KINDS, Kind, question_key, split_of
@@ -19,7 +19,7 @@ from rewardlab.environments.tool_desk.units import DIMENSIONS
 from rewardlab.environments.tool_environment import ToolEnvironment
 from rewardlab.environments.tools import Toolbox
 from rewardlab.registry import nearest
-from rewardlab.types import Message, Task, Trajectory
+from rewardlab.types import Message, Task, Trajectory, call_message
 
 _MOST_DRAWS = 10_000
 

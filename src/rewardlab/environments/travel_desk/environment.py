@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from rewardlab.environments.base import Split, numbered_tasks, play
-from rewardlab.environments.tool_desk.demonstrator import call_message
 from rewardlab.environments.tool_environment import ToolEnvironment
 from rewardlab.environments.tools import Toolbox
 from rewardlab.environments.travel_desk.agency import TOOLS, Agency, shared_toolbox
@@ -17,7 +16,7 @@ from rewardlab.environments.travel_desk.database import Database
 from rewardlab.environments.travel_desk.levels import LEVELS
 from rewardlab.environments.travel_desk.planner import Planner, cost, plan
 from rewardlab.environments.travel_desk.requests import Wish, draw_wish, split_of, worded
-from rewardlab.types import Message, Task, Trajectory
+from rewardlab.types import Message, Task, Trajectory, call_message
 
 _MOST_DRAWS = 2_000
 

@@ -12,11 +12,10 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import Any
 
-from rewardlab.environments.tool_desk.demonstrator import call_message
 from rewardlab.environments.travel_desk.database import Database, Rows
 from rewardlab.environments.travel_desk.requests import Wish
 from rewardlab.rewards.verifiers.itinerary.amounts import read_clock, write_clock
-from rewardlab.types import Message
+from rewardlab.types import Message, call_message
 
 Call = tuple[str, dict[str, Any]]
 Answer = dict[str, Any]

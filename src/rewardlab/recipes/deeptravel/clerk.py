@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewardlab.environments.base import Environment
-from rewardlab.environments.tool_desk.demonstrator import call_message
 from rewardlab.environments.travel_desk.database import Database
 from rewardlab.environments.travel_desk.tables import SIGHTS
-from rewardlab.types import Message, Task, Tokens, Trajectory
+from rewardlab.types import Message, Task, Tokens, Trajectory, call_message
 
 MOST_DAYS = 4
 MOST_OPTIONS, MOST_FEATURES = 9, 6
