@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rewardlab.functional.discrimination import area_under_curve
 from rewardlab.learning.progress import ProgressEstimator, explained
-from rewardlab.recipes.secrets_rm.world import area_under_curve
 from rewardlab.rewards.models.encoders.arrays import MLPEncoder
 from rewardlab.rewards.models.encoders.hashed import HashedTextEncoder
 from rewardlab.types import Task, Trajectory

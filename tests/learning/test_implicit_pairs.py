@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from rewardlab.learning import pair_loss, preference_pairs
-from rewardlab.learning.implicit_pairs import auroc
+from rewardlab.functional.discrimination import area_under_curve
+from rewardlab.learning import implicit_pair_loss, preference_pairs
 
 
 def test_pairs_and_their_loss() -> None:
@@ -21,11 +21,11 @@ def test_pairs_and_their_loss() -> None:
     better, _ = preference_pairs(outcomes, groups, scored=np.array([False, True, False, True, True, True]))
     assert not better.size
     one, other = np.array([0]), np.array([1])
-    assert float(pair_loss(torch.zeros(2), one, other)) == pytest.approx(math.log(2))
-    assert float(pair_loss(torch.tensor([2.0, 0.0]), one, other)) == pytest.approx(0.1269, abs=1e-4)
+    assert float(implicit_pair_loss(torch.zeros(2), one, other)) == pytest.approx(math.log(2))
+    assert float(implicit_pair_loss(torch.tensor([2.0, 0.0]), one, other)) == pytest.approx(0.1269, abs=1e-4)
 
 
 def test_auroc_counts_ties_half() -> None:
-    assert auroc(np.array([1.0, 2.0, 3.0]), np.array([False, True, True])) == 1.0
-    assert auroc(np.zeros(4), np.array([True, False, True, False])) == 0.5
-    assert math.isnan(auroc(np.zeros(2), np.array([True, True])))
+    assert area_under_curve(np.array([1.0, 2.0, 3.0]), np.array([False, True, True])) == 1.0
+    assert area_under_curve(np.zeros(4), np.array([True, False, True, False])) == 0.5
+    assert math.isnan(area_under_curve(np.zeros(2), np.array([True, True])))

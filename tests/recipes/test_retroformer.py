@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from rewardlab.functional.discrimination import area_under_curve
 from rewardlab.recipes.retroformer import RECIPE, Arms, World, slot_tasks
 from rewardlab.recipes.retroformer.arms import with_actor
-from rewardlab.recipes.retroformer.writer import Writer, area_under_curve, weak_reflections
+from rewardlab.recipes.retroformer.writer import Writer, weak_reflections
 
 
 def test_the_table_names_the_right_action_and_the_flaky_slot_does_not() -> None:

@@ -6,12 +6,12 @@ import warnings
 import numpy as np
 import pytest
 
+from rewardlab.functional.discrimination import area_under_curve
 from rewardlab.learning import PairLoss, PreferenceStrength
 from rewardlab.learning.data import PreferenceData
 from rewardlab.learning.fitting import fit
 from rewardlab.recipes.secrets_rm import RECIPE, REPAIRS, Arms, World
 from rewardlab.recipes.secrets_rm.proof import proof
-from rewardlab.recipes.secrets_rm.world import area_under_curve
 from rewardlab.rewards.models.model import RewardModel
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         turn_index_advantages,
     )
     from rewardlab.functional.direct_preferences import direct_preference_loss, turn_weights
+    from rewardlab.functional.discrimination import area_under_curve
     from rewardlab.functional.durations import (
         completion_probability,
         completion_weights,
@@ -92,6 +93,7 @@ __all__ = [
     "Surrogate",
     "adapted_kl_coefficient",
     "advantage_weights",
+    "area_under_curve",
     "batch_mean",
     "best_of_group",
     "bradley_terry",
@@ -194,6 +196,7 @@ _load, __dir__, _ = lazy_names(
             "rank_preferences",
         ],
         "rewardlab.functional.kl": ["kl_estimate"],
+        "rewardlab.functional.discrimination": ["area_under_curve"],
         "rewardlab.functional.matching": ["match_columns"],
         "rewardlab.functional.policy_losses": [
             "Surrogate",
@@ -245,6 +248,7 @@ _load, __dir__, _ = lazy_names(
         "intervals",
         "intransitivity",
         "kl",
+        "discrimination",
         "matching",
         "policy_losses",
         "ppo",

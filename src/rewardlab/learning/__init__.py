@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.learning.co_training": ["CoTrained"],
         "rewardlab.learning.implicit": ["ImplicitProcessReward"],
         "rewardlab.learning.implicit_credit": ["ImplicitCredit"],
-        "rewardlab.learning.implicit_pairs": ["pair_loss", "preference_pairs"],
+        "rewardlab.learning.implicit_pairs": ["implicit_pair_loss", "preference_pairs"],
         "rewardlab.learning.correctness": ["CorrectnessLoss"],
         "rewardlab.learning.corruption": ["Corruption", "ModelCorruptor", "SiblingCorruptor", "TemplateCorruptor"],
         "rewardlab.learning.data": ["PreferenceData", "RankingData", "RatingData", "StepLabelData", "as_trajectory"],

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewardlab.functional.credit import step_log_ratios
+from rewardlab.functional.discrimination import area_under_curve
 from rewardlab.functional.segments import Ragged, ragged, segment_sums, split, token_runs
 from rewardlab.learning.implicit_model import ImplicitModel, Kept, missing_tokens
-from rewardlab.learning.implicit_pairs import PairRule, auroc, preference_pairs
+from rewardlab.learning.implicit_pairs import PairRule, preference_pairs
 from rewardlab.rewards.algebra.combine import score_children
 from rewardlab.rewards.base import Reward
 from rewardlab.rewards.spec import register
@@ -290,7 +291,7 @@ class ImplicitProcessReward(Reward):
             labels = np.concatenate([self._labels_of(entry) for entry in batch])
             known = np.isfinite(labels)
             for name, column in (("auroc", values), ("auroc_policy", np.concatenate(confidence))):
-                found = auroc(column[known], labels[known] > 0.5)
+                found = area_under_curve(column[known], labels[known] > 0.5)
                 if math.isfinite(found):
                     line[name] = found
         return line

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from rewardlab.learning.implicit_pairs import pair_loss
+from rewardlab.learning.implicit_pairs import implicit_pair_loss
 from rewardlab.policies.batching import collate, micro_batches
 from rewardlab.policies.logprobs import token_logprobs
 from rewardlab.training.checkpoint import load_module_state, module_state
@@ -172,7 +172,7 @@ class ImplicitModel:
 
     def _loss(self, values: Tensor, kept: Kept) -> Tensor:
         if self.options.loss == "pair":
-            return pair_loss(values, kept.better, kept.worse)
+            return implicit_pair_loss(values, kept.better, kept.worse)
         outcomes = torch.from_numpy(kept.outcomes).to(values)
         if ((outcomes < 0) | (outcomes > 1)).any():
             raise ValueError('loss="cross_entropy" needs outcomes in [0, 1]; use loss="pair"')

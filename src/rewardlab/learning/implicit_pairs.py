@@ -58,7 +58,7 @@ def preference_pairs(
     return np.concatenate(better), np.concatenate(worse)
 
 
-def pair_loss(
+def implicit_pair_loss(
     values: Tensor,
     better: NDArray[np.int64],
     worse: NDArray[np.int64],
@@ -79,14 +79,3 @@ def pair_loss(
     """
     losses = -logsigmoid(values[torch.from_numpy(better)] - values[torch.from_numpy(worse)])
     return losses.mean() if weights is None else (losses * weights.to(losses)).sum()
-
-
-def auroc(values: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
-    """The chance that a step with label True has the larger value, ties counting half; NaN without both labels."""
-    positive, negative = int(labels.sum()), int((~labels).sum())
-    if not positive or not negative:
-        return float("nan")
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    ranks = (ends - (counts - 1) / 2.0)[inverse.reshape(-1)]  # the mean rank of equal values
-    return float((ranks[labels].sum() - positive * (positive + 1) / 2) / (positive * negative))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from rewardlab.policies.packing import Packing, segment_mask
 from rewardlab.policies.shared_attention import shared_attention
+from rewardlab.policies.wrapping import unwrapped
 
 
 def token_logprobs(
@@ -141,10 +142,7 @@ def _only_positions(model: nn.Module, rows: Tensor, columns: Tensor) -> Iterator
 
 def output_layer(model: nn.Module) -> nn.Module | None:
     """The layer that turns hidden states into logits; None where the model does not show it."""
-    inner: Any = model
-    while isinstance(getattr(inner, "module", None), nn.Module):  # DistributedDataParallel and its like
-        inner = inner.module
-    find = getattr(inner, "get_output_embeddings", None)
+    find = getattr(unwrapped(model), "get_output_embeddings", None)
     return find() if find is not None else None
 
 

@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rewardlab.policies.wrapping import unwrapped
+
 LEAST_SAVED = 0.1
 """Share of the work that a line has to save: attention with a mask of its own is slower than plain causal attention."""
 
@@ -65,7 +67,7 @@ def packing_limits(model: nn.Module) -> PackingLimits | None:
     Args:
         model: a transformers causal language model, bare or wrapped.
     """
-    config: Any = getattr(_inner(model), "config", None)
+    config: Any = getattr(unwrapped(model), "config", None)
     if config is None or getattr(config, "_attn_implementation", None) not in ("sdpa", "eager"):
         return None
     text = config.get_text_config()
@@ -167,7 +169,7 @@ def segment_mask(segment: Tensor, model: nn.Module) -> Tensor:
     before = torch.ones(size, size, dtype=torch.bool, device=segment.device).tril()
     seen = (segment.unsqueeze(1) == 0) | (segment.unsqueeze(1) == segment.unsqueeze(2))
     allowed = (seen & before).unsqueeze(1)  # padding sees padding, so that no row of attention is empty
-    inner: Any = _inner(model)
+    inner: Any = unwrapped(model)
     if inner.config._attn_implementation == "sdpa":
         return allowed
     kind = next(weight.dtype for weight in inner.parameters() if weight.is_floating_point())
@@ -239,12 +241,6 @@ def _same_numbers(model: nn.Module, vocabulary: int) -> bool:
         model.train(was_training)
     exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
     return bool((plain - packed).abs().max() <= (1e-4 if exact else 0.05) * max(float(plain.abs().max()), 1e-6))
-
-
-def _inner(model: nn.Module) -> nn.Module:
-    while isinstance(getattr(model, "module", None), nn.Module):  # DistributedDataParallel and its like
-        model = model.module  # type: ignore[assignment]
-    return model
 
 
 def _padded(lines: Sequence[NDArray[Any]], fill: int) -> Ids:

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rewardlab.policies.wrapping import unwrapped
+
 NAME = "rewardlab_shared_prompt"
 
 
@@ -75,10 +77,7 @@ def shared_attention(model: nn.Module, segment: Tensor) -> Iterator[None]:
         model: a transformers model, bare or wrapped.
         segment: int64[line, place], as in `read_lines`.
     """
-    inner: Any = model
-    while isinstance(getattr(inner, "module", None), nn.Module):  # DistributedDataParallel and its like
-        inner = inner.module
-    config: Any = getattr(inner, "config", None)
+    config: Any = getattr(unwrapped(model), "config", None)
     again = model.training and any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
     if segment.device.type != "cpu" or again or getattr(config, "_attn_implementation", None) not in ("sdpa", NAME):
         yield

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rewardlab.learning.implicit_pairs import auroc, pair_loss, preference_pairs
+from rewardlab.functional.discrimination import area_under_curve
+from rewardlab.learning.implicit_pairs import implicit_pair_loss, preference_pairs
 from rewardlab.recipes.oprl.world import Attempts, Corridor, logprobs_of
 from rewardlab.training.credit.mixtures import EpisodePlusStep
 
@@ -121,15 +122,15 @@ def world_loss(values: Tensor, outcomes: Tensor) -> Tensor:
     per_world = outcomes[0].numel()
     counts = np.bincount(better // per_world, minlength=outcomes.shape[0])
     weights = torch.from_numpy(1.0 / np.maximum(counts, 1)[better // per_world]).float()
-    return pair_loss(values.reshape(-1), better, worse, weights)
+    return implicit_pair_loss(values.reshape(-1), better, worse, weights)
 
 
 def measure(result: Run, tried: Attempts, rewards: Tensor) -> None:
     """Note how well rewards, and the policy's own confidence, find the wrong steps, and how they order new pairs."""
     failed = ~tried.right.all(-1)
     chosen = tried.decisive & failed[..., None]
-    result.localisation.append(auroc(rewards[chosen].numpy(), tried.right[chosen].numpy()))
-    result.confidence.append(auroc(tried.logprobs[chosen].numpy(), tried.right[chosen].numpy()))
+    result.localisation.append(area_under_curve(rewards[chosen].numpy(), tried.right[chosen].numpy()))
+    result.confidence.append(area_under_curve(tried.logprobs[chosen].numpy(), tried.right[chosen].numpy()))
     sums = rewards.sum(-1).reshape(-1).numpy()
     flat = tried.outcomes.reshape(-1).numpy()
     better, worse = preference_pairs(flat, np.arange(flat.size) // tried.outcomes.shape[-1])

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from rewardlab.functional.discrimination import area_under_curve
 from rewardlab.functional.kl import kl_estimate
 from rewardlab.functional.policy_losses import clipped_surrogate, whiten
 from rewardlab.recipes.retroformer.world import Attempts, World
-from rewardlab.recipes.retroformer.writer import RatingModel, Writer, area_under_curve, weak_reflections
+from rewardlab.recipes.retroformer.writer import RatingModel, Writer, weak_reflections
 
 Rate = Callable[[Attempts, Tensor, Tensor, torch.Generator], Tensor]
 """What reflections on attempts are worth: attempts, slot and action in, float[task] out."""

@@ -97,11 +97,4 @@ def weak_reflections(attempts: Attempts, generator: torch.Generator) -> tuple[Te
     return slot, action
 
 
-def area_under_curve(scores: Tensor, positive: Tensor) -> float:
-    """Chance that a positive example has the higher score, ties counted half."""
-    first, second = scores[positive], scores[~positive]
-    wins = (first[:, None] > second[None]).float() + 0.5 * (first[:, None] == second[None]).float()
-    return float(wins.mean()) if wins.numel() else float("nan")
-
-
-__all__ = ["CODES", "RatingModel", "Writer", "area_under_curve", "weak_reflections"]
+__all__ = ["CODES", "RatingModel", "Writer", "weak_reflections"]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import torch
 
+from rewardlab.functional.discrimination import area_under_curve
 from rewardlab.recipes.proof import Claim, Outcome, Recipe
 from rewardlab.recipes.secrets_rm.arms import Arms, decile_accuracies
-from rewardlab.recipes.secrets_rm.world import World, area_under_curve
+from rewardlab.recipes.secrets_rm.world import World
 
 _ACCURACY = "share of clean pairs ordered right"
 

@@ -87,15 +87,3 @@ class World:
         generator = np.random.default_rng((self.seed, stream))
         first, second = generator.normal(size=(2, count, self.dimension))
         return PreferenceData.from_arrays(first, second, (self.reward(first) > self.reward(second)).astype(float))
-
-
-def area_under_curve(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """Chance that a positive scores higher than a negative, ties counting half (Mann and Whitney 1947)."""
-    order = np.argsort(scores, kind="stable")
-    ranks = np.empty(len(scores))
-    ranks[order] = np.arange(1, len(scores) + 1)
-    values, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    if len(values) < len(scores):
-        ranks = (np.bincount(places, weights=ranks) / counts)[places]
-    hits = int(positive.sum())
-    return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * (len(scores) - hits)))

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rewardlab.functional.discrimination import area_under_curve
 from rewardlab.learning.progress import ProgressEstimator, ProgressReport
-from rewardlab.recipes.secrets_rm.world import area_under_curve
 from rewardlab.recipes.spa_rl.encoder import PairEncoder
 from rewardlab.recipes.spa_rl.world import ACTIONS, SYMBOLS, Corridor
 from rewardlab.rewards.models.encoders.arrays import SequenceEncoder

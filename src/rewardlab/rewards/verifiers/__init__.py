@@ -8,7 +8,7 @@ from rewardlab.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "rewardlab.rewards.verifiers.action_report": ["ActionReport", "action_report"],
+        "rewardlab.rewards.verifiers.action_reports": ["ActionReport", "action_report"],
         "rewardlab.rewards.verifiers.actions": ["HierarchicalAction"],
         "rewardlab.rewards.verifiers.agreement": ["Agreement", "verifier_agreement"],
         "rewardlab.rewards.verifiers.code": ["CodeTests"],
