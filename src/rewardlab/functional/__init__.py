@@ -61,6 +61,14 @@ if TYPE_CHECKING:
         rank_preferences,
     )
     from rewardlab.functional.kl import kl_estimate
+    from rewardlab.functional.lipschitz import (
+        gradient_norms,
+        gradient_penalty,
+        n_step_targets,
+        norm_penalty,
+        penalty_points,
+        q_lipschitz_bound,
+    )
     from rewardlab.functional.matching import match_columns
     from rewardlab.functional.policy_losses import (
         Surrogate,
@@ -85,12 +93,24 @@ if TYPE_CHECKING:
     from rewardlab.functional.ratings import ordinal, regression
     from rewardlab.functional.returns import discounted_returns, generalised_advantage_estimation
     from rewardlab.functional.self_play import gpo_loss, gpo_on_table, mean_scores
+    from rewardlab.functional.tabular import (
+        action_values,
+        evaluate_policy,
+        limiting_matrix,
+        occupancy,
+        optimal_actions,
+        policy_transitions,
+        recurrent_classes,
+        stationary_distribution,
+        value_iteration,
+    )
 
 __all__ = [
     "RelativeAdvantages",
     "ReliabilityCurve",
     "StepAdvantages",
     "Surrogate",
+    "action_values",
     "adapted_kl_coefficient",
     "advantage_weights",
     "area_under_curve",
@@ -111,6 +131,7 @@ __all__ = [
     "discounted_returns",
     "duration_weights",
     "effective_sample_size",
+    "evaluate_policy",
     "expected_calibration_error",
     "fleiss_kappa",
     "general_preference_logistic",
@@ -118,6 +139,8 @@ __all__ = [
     "generalised_advantage_estimation",
     "gpo_loss",
     "gpo_on_table",
+    "gradient_norms",
+    "gradient_penalty",
     "group_relative",
     "grpo_loss",
     "hinge",
@@ -127,17 +150,26 @@ __all__ = [
     "kl_in_advantages",
     "krippendorff_alpha",
     "leave_one_out",
+    "limiting_matrix",
     "log_importance_weights",
     "match_columns",
     "mean_scores",
+    "n_step_targets",
     "nash_strategy",
     "negative_log_likelihood",
+    "norm_penalty",
+    "occupancy",
+    "optimal_actions",
     "ordinal",
     "pairwise_agreement",
+    "penalty_points",
     "plackett_luce",
+    "policy_transitions",
     "position_baseline",
     "potential_terms",
+    "q_lipschitz_bound",
     "rank_preferences",
+    "recurrent_classes",
     "redistribute",
     "regression",
     "reinforce_loss",
@@ -147,6 +179,7 @@ __all__ = [
     "share_interval",
     "skew_symmetric_score",
     "spread_to_tokens",
+    "stationary_distribution",
     "step_binary",
     "step_log_ratios",
     "step_relative",
@@ -156,6 +189,7 @@ __all__ = [
     "turn_index_advantages",
     "turn_weights",
     "until_first_error",
+    "value_iteration",
     "whiten",
 ]
 
@@ -197,6 +231,14 @@ _load, __dir__, _ = lazy_names(
         ],
         "rewardlab.functional.kl": ["kl_estimate"],
         "rewardlab.functional.discrimination": ["area_under_curve"],
+        "rewardlab.functional.lipschitz": [
+            "gradient_norms",
+            "gradient_penalty",
+            "n_step_targets",
+            "norm_penalty",
+            "penalty_points",
+            "q_lipschitz_bound",
+        ],
         "rewardlab.functional.matching": ["match_columns"],
         "rewardlab.functional.policy_losses": [
             "Surrogate",
@@ -235,6 +277,17 @@ _load, __dir__, _ = lazy_names(
         ],
         "rewardlab.functional.returns": ["discounted_returns", "generalised_advantage_estimation"],
         "rewardlab.functional.self_play": ["gpo_loss", "gpo_on_table", "mean_scores"],
+        "rewardlab.functional.tabular": [
+            "action_values",
+            "evaluate_policy",
+            "limiting_matrix",
+            "occupancy",
+            "optimal_actions",
+            "policy_transitions",
+            "recurrent_classes",
+            "stationary_distribution",
+            "value_iteration",
+        ],
     },
     rooms=[
         "advantages",
@@ -249,6 +302,7 @@ _load, __dir__, _ = lazy_names(
         "intransitivity",
         "kl",
         "discrimination",
+        "lipschitz",
         "matching",
         "policy_losses",
         "ppo",
@@ -260,10 +314,21 @@ _load, __dir__, _ = lazy_names(
         "segments",
         "selection",
         "self_play",
+        "tabular",
     ],
 )
 _PLAIN = frozenset(
     {
+        "tabular",
+        "action_values",
+        "evaluate_policy",
+        "limiting_matrix",
+        "occupancy",
+        "optimal_actions",
+        "policy_transitions",
+        "recurrent_classes",
+        "stationary_distribution",
+        "value_iteration",
         "agreement",
         "calibration",
         "credit",
