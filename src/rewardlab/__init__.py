@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.types": ["Message", "Preference", "Scores", "Status", "Task", "Tokens", "Trajectory"],
         "rewardlab.rewards.base": ["Abstention", "Reward", "ScoringFailure", "Verdict", "Verifier"],
         "rewardlab.rewards.functions": ["reward"],
-        "rewardlab.rewards.transitions": ["TransitionReward"],
+        "rewardlab.rewards.transitions": ["StatefulReward", "TransitionReward"],
         "rewardlab.rewards.recorded": ["EnvironmentReturn"],
         "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic"],
         "rewardlab.rewards.schedules": ["Linear"],

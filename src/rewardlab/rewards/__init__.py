@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "rewardlab.rewards.base": ["Abstention", "Reward", "ScoringFailure", "Verdict", "Verifier"],
         "rewardlab.rewards.functions": ["FunctionReward", "reward"],
-        "rewardlab.rewards.transitions": ["TransitionReward"],
+        "rewardlab.rewards.transitions": ["StatefulReward", "TransitionReward"],
         "rewardlab.rewards.recorded": ["EnvironmentReturn"],
         "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic", "kinesthetic_mean"],
         "rewardlab.rewards.return_difference": ["ReturnDifference"],

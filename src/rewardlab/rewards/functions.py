@@ -49,7 +49,7 @@ SAMPLE_ARGUMENTS: dict[str, Callable[[Trajectory], Any]] = {
 }
 """What a function of one sample may ask for, by name."""
 
-TRANSITION_ARGUMENTS = ("observation", "action", "next_observation", "terminated")
+TRANSITION_ARGUMENTS = ("observation", "action", "next_observation", "terminated", "info")
 SHARED_ARGUMENTS = ("group", "progress", "trajectories")
 
 
@@ -151,7 +151,7 @@ class FunctionReward(Reward):
                 return self.function(**wanted, **extra, **self.options)
 
             names = self._arguments()
-            return score_transitions(vectorised, trajectories, label=self.label)
+            return score_transitions(vectorised, trajectories, label=self.label, reads_info="info" in names)
         if self.per == "batch":
             outcome = self._run([{"trajectories": trajectories}], progress)[0]
             return self._spread(outcome, len(trajectories), strict=True)
@@ -355,7 +355,7 @@ def reward(
     Args:
         name: what it is called among the parts; the function's own name by default.
         per: "sample", "group", "batch" or "transition" (vectorised over `observation`, `action`, `next_observation`,
-            `terminated`); found from the arguments when not given.
+            `terminated` and `info`, what the simulator said beside them); found from the arguments when not given.
         deterministic: False where the same input may get another score.
         needs_environment: True where it looks at a live environment, so that stored trajectories cannot be scored again.
         timeout: seconds for one call of an `async def`.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewardlab.types.messages import Message, check_message, message_text
+from rewardlab.types.trees import tree_paths
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -107,8 +108,9 @@ class Trajectory:
     """What happened in one attempt at one task, in columns.
 
     Args:
-        observations: T + 1 of them; array[T + 1, ...] for control, and for a chat a list that holds, for each step, the list
-            of messages that arrived before that action (first the prompt, last what arrived after the last action).
+        observations: T + 1 of them; array[T + 1, ...] for control (a dict of such arrays where the observation space is a
+            Dict), and for a chat a list that holds, for each step, the list of messages that arrived before that action
+            (first the prompt, last what arrived after the last action).
         actions: T of them; array[T, ...] for control, assistant messages for a chat.
         rewards: float64[T], the environment's own reward for each action; NaN where it gave none.
         terminated: the environment ended the attempt.
@@ -133,7 +135,10 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         length = len(self.actions)
-        if len(self.observations) != length + 1:
+        if isinstance(self.observations, Mapping):
+            _check_dict_observations(self.observations, length)
+        elif len(self.observations) != length + 1:
+            _refuse_tuple_observations(self.observations, length)
             raise ValueError(
                 f"a trajectory of {length} actions needs {length + 1} observations, got {len(self.observations)}; "
                 "the last observation is what followed the last action (an empty list of messages for a chat)"
@@ -181,7 +186,7 @@ class Trajectory:
     @property
     def is_chat(self) -> bool:
         """Whether actions are assistant messages, and not arrays."""
-        if isinstance(self.actions, np.ndarray):
+        if isinstance(self.actions, np.ndarray) or isinstance(self.observations, Mapping):
             return False
         if len(self.actions):
             return isinstance(self.actions[0], Mapping)
@@ -268,6 +273,35 @@ def group_indices(trajectories: Sequence[Trajectory]) -> list[NDArray[np.intp]]:
         key: object = trajectory.group if trajectory.group is not None else (index,)
         members.setdefault(key, []).append(index)
     return [np.asarray(indices, dtype=np.intp) for indices in members.values()]
+
+
+def _check_dict_observations(observations: Mapping[str, Any], length: int) -> None:
+    """Every entry of Dict observations has T + 1 rows, like plain ones."""
+    leaves = tree_paths(observations)
+    if not leaves:
+        raise ValueError("observations is an empty dict; expected an array[T + 1, ...] for each of its keys")
+    for path, leaf in leaves:
+        if not isinstance(leaf, np.ndarray) or not leaf.ndim:
+            raise TypeError(
+                f"observations[{path!r}] must be an array with one row for each observation, got {type(leaf).__name__}; "
+                "stack what came at each step: np.stack([one[key] for one in observations])"
+            )
+        if len(leaf) != length + 1:
+            raise ValueError(
+                f"a trajectory of {length} actions needs {length + 1} observations, got {len(leaf)} in "
+                f"observations[{path!r}]; the last observation is what followed the last action"
+            )
+
+
+def _refuse_tuple_observations(observations: Any, length: int) -> None:
+    """A tuple of arrays over time is what a Tuple space gives; its parts have no names, so it must become a dict."""
+    if not isinstance(observations, tuple) or not observations:
+        return
+    if all(isinstance(entry, np.ndarray) and entry.ndim and len(entry) == length + 1 for entry in observations):
+        raise TypeError(
+            f"observations is a tuple of {len(observations)} arrays, as a Tuple space gives them; name its parts in a dict "
+            "of arrays, {'position': ..., 'goal': ...}, so that a reward can say which of them it means"
+        )
 
 
 def _same(left: Any, right: Any) -> bool:
