@@ -1,0 +1,17 @@
+"""Rewards and policies learned from demonstrations; every method is a `fit(demonstrations, environment, steps=, seed=)`.
+
+`IMITATION` holds the methods by name; `imitate` finds and runs one.
+"""
+
+from rewardlab.lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "rewardlab.learning.demonstrations.base": ["DemonstrationFit", "Imitation"],
+        "rewardlab.learning.demonstrations.cloning": ["BehaviourCloning"],
+        "rewardlab.learning.demonstrations.front": ["IMITATION", "imitate"],
+        "rewardlab.learning.demonstrations.networks": ["NetworkPolicy"],
+        "rewardlab.learning.demonstrations.worlds": ["mean_return", "trajectory_returns"],
+    },
+)
