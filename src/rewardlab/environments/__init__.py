@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rewardlab.environments.gymnasium_text import GymnasiumText
     from rewardlab.environments.minigrid_text import MiniGridText
     from rewardlab.environments.single_turn import SingleTurn
+    from rewardlab.environments.tabular import MarkovDecisionProcess
     from rewardlab.environments.textworld_text import TextWorldGame
     from rewardlab.environments.tool_environment import ToolEnvironment
     from rewardlab.environments.tools import Toolbox, ToolError, ToolResult, tool, tool_schema
@@ -50,11 +51,12 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.environments.minigrid_text": ["MiniGridText"],
         "rewardlab.environments.cached_tools": ["CachedTools"],
         "rewardlab.environments.single_turn": ["SingleTurn"],
+        "rewardlab.environments.tabular": ["MarkovDecisionProcess"],
         "rewardlab.environments.textworld_text": ["TextWorldGame"],
         "rewardlab.environments.tool_environment": ["ToolEnvironment"],
         "rewardlab.environments.tools": ["ToolError", "ToolResult", "Toolbox", "tool", "tool_schema"],
     },
-    rooms=["instrumentation", "model_bench", "repair_shop", "shop", "tool_desk", "travel_desk"],
+    rooms=["instrumentation", "model_bench", "repair_shop", "shop", "tabular_worlds", "tool_desk", "travel_desk"],
 )
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "Environment",
     "EnvironmentPool",
     "GymnasiumText",
+    "MarkovDecisionProcess",
     "MiniGridText",
     "SingleTurn",
     "Split",
