@@ -92,8 +92,9 @@ def test_dict_observations_are_dicts_of_arrays_for_the_reward_and_on_disk(tmp_pa
     scores = nearer(batch)
     assert scores.steps[0].tolist() == [2, 3, 14]
     assert scores.steps[1].tolist() == [2, 13]
-    write_trajectories(tmp_path / "dicts.jsonl", batch)
-    assert list(read_trajectories(tmp_path / "dicts.jsonl")) == batch
+    for name in ("dicts.jsonl", "dicts.parquet"):
+        write_trajectories(tmp_path / name, batch)
+        assert list(read_trajectories(tmp_path / name)) == batch
     assert not batch[0].is_chat
     batch[1].observations["goal"]["height"][2] = np.nan
     assert "the observation after step 1 (goal.height) holds nan" in nearer(batch).note(1)

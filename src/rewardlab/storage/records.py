@@ -89,7 +89,10 @@ def from_record(record: Mapping[str, Any], *, tagged: bool = True) -> Trajectory
         observations, actions = split_messages(messages, _expect(fields, "action_positions", list, None))
         return Trajectory(observations=observations, actions=actions, **columns)
     for name in ("observations", "actions"):
-        if not isinstance(fields.get(name), (list, np.ndarray)):
+        allowed = (
+            (list, np.ndarray, dict) if name == "observations" else (list, np.ndarray)
+        )  # a dict: one array for each key
+        if not isinstance(fields.get(name), allowed):
             raise BadRow(
                 f"{name!r} must be a list or an array, got {fields.get(name)!r:.60}; or give 'messages' for a chat"
             )
@@ -99,7 +102,9 @@ def from_record(record: Mapping[str, Any], *, tagged: bool = True) -> Trajectory
 def flat_messages(trajectory: Trajectory) -> tuple[list[Any], list[int]] | None:
     """A chat as one list and the positions of the actions in it; None for arrays and whatever else is no list of dicts."""
     observations, actions = trajectory.observations, trajectory.actions
-    if isinstance(actions, np.ndarray) or isinstance(observations, np.ndarray) or not isinstance(observations[0], list):
+    if isinstance(actions, np.ndarray) or isinstance(observations, (np.ndarray, Mapping)):
+        return None
+    if not isinstance(observations[0], list):
         return None
     flat: list[Any] = []
     positions: list[int] = []
