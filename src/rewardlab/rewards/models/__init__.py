@@ -5,6 +5,8 @@ from rewardlab.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "rewardlab.rewards.models.adversarial": ["AdversarialReward"],
+        "rewardlab.rewards.models.transition_inputs": ["EncodedTransitions", "TransitionBatch", "Transitions"],
         "rewardlab.rewards.models.base": [
             "ENCODERS",
             "HEADS",
