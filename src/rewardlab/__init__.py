@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.functions": ["reward"],
         "rewardlab.rewards.transitions": ["StatefulReward", "TransitionReward"],
         "rewardlab.rewards.recorded": ["EnvironmentReturn"],
-        "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic"],
+        "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic", "potential"],
         "rewardlab.rewards.schedules": ["Linear"],
         "rewardlab.rewards.spec": ["from_spec", "load_reward", "register", "to_spec"],
         "rewardlab.rewards.models.model": ["RewardModel"],
