@@ -89,6 +89,13 @@ def test_the_printed_form_is_not_a_bound() -> None:
     assert slope <= functional.q_lipschitz_bound(1.0, 1.0, 0.0, discount) + 1e-9
 
 
+def test_pessimism_by_hand() -> None:
+    lengths = torch.tensor([0.0, 9.0, 9.5, 9.0 + math.sqrt(10.0)])
+    assert functional.pessimism(lengths, target=9.0).tolist() == pytest.approx([1, 1, math.exp(-0.25), 0.7])
+    with pytest.raises(ValueError, match="floor must be in"):
+        functional.pessimism(lengths, target=9.0, floor=0.0)
+
+
 def test_n_step_targets_by_hand() -> None:
     rewards, value = torch.ones(4, 3), torch.full((4,), 8.0)
     lengths, ended = torch.tensor([3, 2, 2, 1]), torch.tensor([False, False, True, False])

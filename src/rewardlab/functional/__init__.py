@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         n_step_targets,
         norm_penalty,
         penalty_points,
+        pessimism,
         q_lipschitz_bound,
     )
     from rewardlab.functional.matching import match_columns
@@ -163,6 +164,7 @@ __all__ = [
     "ordinal",
     "pairwise_agreement",
     "penalty_points",
+    "pessimism",
     "plackett_luce",
     "policy_transitions",
     "position_baseline",
@@ -237,6 +239,7 @@ _load, __dir__, _ = lazy_names(
             "n_step_targets",
             "norm_penalty",
             "penalty_points",
+            "pessimism",
             "q_lipschitz_bound",
         ],
         "rewardlab.functional.matching": ["match_columns"],

@@ -211,6 +211,28 @@ def q_lipschitz_bound(
     return reward * (total if kind == "triangle" else math.sqrt(total))
 
 
+def pessimism(lengths: Tensor, *, target: float, scale: float = 1.0, floor: float = 0.7) -> Tensor:
+    """Multiplier of a reward, small where a gradient is long: `exp(-max(0, length - target)^2 / scale)`, at least `floor`.
+
+    Source: "PURPLE" in Blondé et al. 2022 (arXiv 2006.16785), in the form of its released code.
+
+    Args:
+        lengths: float[...], gradients of the reward, or Jacobians of the dynamics.
+        target: the length up to which nothing is taken off.
+        scale: positive.
+        floor: in (0, 1].
+
+    Returns:
+        float[...] in [floor, 1].
+
+    Raises:
+        ValueError: the scale is not positive, or the floor is out of range.
+    """
+    if not 0 < floor <= 1 or not scale > 0:
+        raise ValueError(f"floor must be in (0, 1] and scale positive, got {floor} and {scale}")
+    return torch.exp(-(lengths - target).clamp(min=0.0).square() / scale).clamp(min=floor)
+
+
 def n_step_targets(
     rewards: Tensor, bootstrap: Tensor, *, discount: float, lengths: Tensor | None = None, ended: Tensor | None = None
 ) -> Tensor:

@@ -51,6 +51,8 @@ REWARDS = Registry(
         "within": "rewardlab.rewards.shaping.shape:Within",
         "on_event": "rewardlab.rewards.shaping.shape:OnEvent",
         "reward_machine": "rewardlab.rewards.formal.machines:RewardMachine",
+        "table": "rewardlab.rewards.table:TableReward",
+        "designed": "rewardlab.learning.design.designed:DesignedReward",
         "return_difference": "rewardlab.rewards.return_difference:ReturnDifference",
         "environment_return": "rewardlab.rewards.recorded:EnvironmentReturn",
         "turn_increments": "rewardlab.rewards.turns:TurnIncrements",

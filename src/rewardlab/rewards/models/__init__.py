@@ -6,6 +6,8 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "rewardlab.rewards.models.adversarial": ["AdversarialReward"],
+        "rewardlab.rewards.models.distilled": ["DistilledReward"],
+        "rewardlab.rewards.models.preconditioned": ["Preconditioned", "precondition"],
         "rewardlab.rewards.models.transition_inputs": ["EncodedTransitions", "TransitionBatch", "Transitions"],
         "rewardlab.rewards.models.base": [
             "ENCODERS",

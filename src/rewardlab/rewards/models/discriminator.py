@@ -20,14 +20,16 @@ CANNOT = "the discriminator cannot be differentiated twice, which a gradient pen
 INSTEAD = "use plain attention instead of a fused one, or penalty=None"
 
 
-def perceptron(width: int, hidden: Sequence[int], *, slope: float = 0.1, spectral_norm: bool = False) -> nn.Sequential:
+def perceptron(
+    width: int, hidden: Sequence[int], *, outputs: int = 1, slope: float = 0.1, spectral_norm: bool = False
+) -> nn.Sequential:
     """Leaky rectifiers and a linear head; `spectral_norm` holds the hidden layers to a largest singular value of 1."""
     layers: list[nn.Module] = []
     for size in hidden:
         linear = nn.Linear(width, size)
         layers += [nn.utils.parametrizations.spectral_norm(linear) if spectral_norm else linear, nn.LeakyReLU(slope)]
         width = size
-    return nn.Sequential(*layers, nn.Linear(width, 1))
+    return nn.Sequential(*layers, nn.Linear(width, outputs))
 
 
 class LogitNetwork(nn.Module):

@@ -62,7 +62,9 @@ class TransitionBatch:
     def __post_init__(self) -> None:
         for name in ("action", "next_observation", "terminated", "log_probability", "absorbing"):
             column = getattr(self, name)
-            if column is not None and len(column) != len(self.observation):
+            if column is None or isinstance(column, dict) or isinstance(self.observation, dict):
+                continue  # dictionaries are refused by what reads them
+            if len(column) != len(self.observation):
                 raise ValueError(f"a batch of {len(self.observation)} observations has {len(column)} of {name}")
 
     def __len__(self) -> int:
