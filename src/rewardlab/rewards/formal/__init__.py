@@ -1,0 +1,24 @@
+"""Rewards that are stated formally: reward machines, and temporal logic on finite traces.
+
+Names load on first use.
+"""
+
+from rewardlab.lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "rewardlab.rewards.formal.edges": ["Edge"],
+        "rewardlab.rewards.formal.labels": [
+            "ChatEvents",
+            "FunctionLabels",
+            "InfoLabels",
+            "Labels",
+            "RewardLabels",
+            "StateLabels",
+        ],
+        "rewardlab.rewards.formal.machine_text": ["MachineBuilder"],
+        "rewardlab.rewards.formal.machines": ["RewardMachine"],
+        "rewardlab.rewards.formal.syntax": ["Formula", "FormulaError", "parse_formula", "parse_guard"],
+    },
+)
