@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 import rewardlab as rl
+from rewardlab.rewards.online import online
 from rewardlab.rewards.shaping import kinesthetic_mean, shape, shared_rewards, team_spirit
 from rewardlab.types import Status, Trajectory
 
@@ -93,3 +94,15 @@ def test_team_spirit_shares_between_the_players_of_a_match() -> None:
         shared_rewards([1.0], ["x", "y"])
     with pytest.raises(ValueError, match=r"'spirit' must be in \[0, 1\], got 2"):
         team_spirit(shape.along([0]), ["x", "y"], 2.0)
+
+
+def test_on_line_and_stored_are_one() -> None:
+    shaped = rl.kinesthetic(shape.along([0], name="a"), shape.distance([0], [1])) + rl.potential(shape.along([1]), 0.9)
+    rows = np.random.default_rng(0).uniform(-1, 1, size=(5, 2))
+    stored = shaped(walk(rows))
+    along = online(shaped, 1)
+    for step in range(4):
+        value = along.step(rows[step : step + 1], np.zeros(1), rows[step + 1 : step + 2], np.zeros(1, dtype=bool))
+        assert stored.steps is not None
+        assert value == pytest.approx(stored.steps[0][step : step + 1])
+    assert set(along.parts) >= {"kinesthetic", "kinesthetic.a", "kinesthetic.distance", "potential"}

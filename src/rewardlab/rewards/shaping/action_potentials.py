@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewardlab.rewards.base import Reward
-from rewardlab.rewards.shaping.by_transition import check_values, count_rows, is_by_transition, transition_values
+from rewardlab.rewards.shaping.by_transition import check_by_transition, check_values, count_rows, transition_values
 from rewardlab.rewards.shaping.potentials import check_discount
 from rewardlab.rewards.spec import register
 from rewardlab.rewards.transitions import StatefulReward, TransitionReward
@@ -45,8 +45,7 @@ class ActionPotential(StatefulReward):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_discount(self)
-        if not is_by_transition(self.phi):
-            transition_values(self.phi, observation=np.zeros((1, 1)), action=None, next_observation=np.zeros((1, 1)))
+        check_by_transition(self.phi)
 
     @property
     def deterministic(self) -> bool:  # noqa: D102 - documented on Reward

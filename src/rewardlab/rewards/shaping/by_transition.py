@@ -1,22 +1,23 @@
 """Rewards of transitions, and what the algebra builds from them, asked for many transitions at once.
 
 A potential, a map of a reward and a picture of its parts all need values of a reward at states that no trajectory holds.
-Sums, products, gates, limits and kinesthetic combinations of transition rewards are computed here transition by transition.
-Rewards with a state of their own, those that read what the simulator says, and rewards of whole trajectories have no such
-value, and are refused by name.
+The algebra is that of `rewardlab.rewards.online`, so the values are those that a learner gets. Rewards that remember, that
+read what the simulator says or build on its own reward, and rewards of whole trajectories are refused by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewardlab.rewards.base import Reward
 from rewardlab.rewards.functions import FunctionReward
-from rewardlab.rewards.transitions import StatefulReward, TransitionReward
+
+if TYPE_CHECKING:
+    from rewardlab.rewards.online import OnlineReward
 
 Parts = dict[str, NDArray[np.float64]]
 KNOWN = {"observation", "action", "next_observation", "terminated"}
@@ -30,16 +31,37 @@ def count_rows(observation: Any) -> int:
 
 def is_by_transition(reward: Reward) -> bool:
     """Whether a reward is a function of single transitions, so that `transition_values` can compute it."""
-    from rewardlab.rewards.algebra import Clip, Gate, Product, Sum
-    from rewardlab.rewards.shaping.combination import Kinesthetic
+    try:
+        check_by_transition(reward)
+    except TypeError:
+        return False
+    return True
 
-    if isinstance(reward, TransitionReward):
-        return not isinstance(reward, StatefulReward) and not reward.reads_info
-    if isinstance(reward, FunctionReward):
-        return reward.per == "transition" and set(reward._arguments()) <= KNOWN
-    if isinstance(reward, (Sum, Product, Clip, Gate, Kinesthetic)):
-        return all(is_by_transition(child) for child in reward.children().values())
-    return False
+
+def check_by_transition(reward: Reward) -> OnlineReward:
+    """The reward as a stepping object.
+
+    Raises:
+        TypeError: some part is not a function of single transitions; the message names it and says why.
+    """
+    from rewardlab.rewards.online import CannotStep, online
+
+    try:
+        stepping = online(reward)
+    except CannotStep as error:
+        raise TypeError(f"{reward.label} is not a function of single transitions: {error}") from None
+    for leaf in _leaves(reward):
+        reason = _reason(leaf)
+        if reason:
+            raise TypeError(
+                f"{reward.label} is not a function of single transitions: {leaf.label} ({type(leaf).__name__}) {reason}; "
+                "expected functions of `observation`, `action`, `next_observation` and `terminated`, and what the algebra "
+                "makes of them"
+            )
+    stepping.start(1)
+    if stepping.state_dict():
+        raise TypeError(f"{reward.label} is not a function of single transitions: it remembers what it has seen")
+    return stepping
 
 
 def transition_values(
@@ -50,7 +72,6 @@ def transition_values(
     next_observation: Any,
     terminated: NDArray[np.bool_] | None = None,
     parts: Parts | None = None,
-    prefix: str = "",
 ) -> NDArray[np.float64]:
     """The reward of N transitions.
 
@@ -61,55 +82,22 @@ def transition_values(
         next_observation: like `observation`.
         terminated: bool[N]; none ended where not given.
         parts: filled with float64[N] for each part, by dotted name.
-        prefix: what stands before the names of parts.
 
     Returns:
         float64[N].
 
     Raises:
-        TypeError: some part is not a reward of single transitions.
+        TypeError: some part is not a function of single transitions.
         ValueError: a reward returned another shape than one value for each transition.
     """
-    from rewardlab.rewards.algebra import Clip, Gate, Product, Sum
-    from rewardlab.rewards.shaping.combination import Kinesthetic, kinesthetic_mean
-
     count = count_rows(next_observation)
     ended = np.zeros(count, dtype=bool) if terminated is None else terminated
-    columns = {
-        "observation": observation,
-        "action": action,
-        "next_observation": next_observation,
-        "terminated": ended,
-    }
-    if not is_by_transition(reward):
-        raise TypeError(_refusal(reward))
-    if isinstance(reward, TransitionReward):
-        return check_values(reward.transition(**columns), count, reward.label)
-    if isinstance(reward, FunctionReward):
-        wanted = {name: columns[name] for name in reward._arguments()}
-        return check_values(reward.function(**wanted, **reward.options), count, reward.label)
-    below: Parts = {}
-    for name, child in reward.children().items():
-        below[name] = transition_values(child, **columns, parts=parts, prefix=f"{prefix}{name}.")
+    stepping = check_by_transition(reward)
+    stepping.start(count)
+    values = stepping.step(observation, action, next_observation, ended)
     if parts is not None:
-        parts.update({prefix + name: values for name, values in below.items()})
-    stacked = np.stack(list(below.values()))
-    if isinstance(reward, Sum):
-        weights = np.array([reward.weights.get(name, 1.0) for name in below])
-        used = weights != 0.0
-        return np.asarray(weights[used] @ stacked[used] + reward.bias)
-    if isinstance(reward, Product):
-        return np.asarray(stacked.prod(axis=0))
-    if isinstance(reward, Clip):
-        return np.clip(stacked[0], reward.low, reward.high)
-    if isinstance(reward, Gate):
-        gate, inner = stacked
-        return np.where(np.isnan(gate), np.nan, np.where(gate >= reward.threshold, inner, reward.otherwise))
-    assert isinstance(reward, Kinesthetic)
-    stacked = reward.in_range(below)
-    weights = np.array([reward.weights.get(name, 1.0) for name in below])
-    values = kinesthetic_mean(stacked, weights, sign=reward.sign)
-    return np.where(np.isnan(stacked).any(axis=0), np.nan, values)
+        parts.update({name: part for name, part in stepping.parts.items() if reward.children()})
+    return values
 
 
 def state_values(reward: Reward, observation: Any, *, parts: Parts | None = None) -> NDArray[np.float64]:
@@ -124,7 +112,7 @@ def state_values(reward: Reward, observation: Any, *, parts: Parts | None = None
         float64[N].
 
     Raises:
-        TypeError: some part is not a reward of single transitions.
+        TypeError: some part is not a function of single transitions.
         ValueError: some part looks at the action, or returned another shape than one value for each state.
     """
     for part in _leaves(reward):
@@ -158,10 +146,12 @@ def _leaves(reward: Reward) -> list[Reward]:
     return [leaf for child in below for leaf in _leaves(child)] if below else [reward]
 
 
-def _refusal(reward: Reward) -> str:
-    wrong = next((leaf for leaf in _leaves(reward) if not is_by_transition(leaf)), reward)
-    return (
-        f"{wrong.label} ({type(wrong).__name__}) is not a function of single transitions; expected transition rewards, "
-        "functions of `observation`, `action`, `next_observation`, `terminated` under @rewardlab.reward, or sums, products, "
-        "gates, limits and kinesthetic combinations of them"
-    )
+def _reason(leaf: Reward) -> str | None:
+    from rewardlab.rewards.recorded import EnvironmentReturn
+
+    if isinstance(leaf, EnvironmentReturn):
+        return "is the environment's own reward"
+    if isinstance(leaf, FunctionReward):
+        wrong = sorted(set(leaf._arguments()) - KNOWN)
+        return f"asks for {', '.join(wrong)}" if wrong else None
+    return "reads what the simulator says" if getattr(leaf, "reads_info", False) else None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rewardlab.rewards.algebra.combine import Sum
 from rewardlab.rewards.base import Reward
-from rewardlab.rewards.shaping.by_transition import check_values, count_rows, is_by_transition, state_values
+from rewardlab.rewards.shaping.by_transition import check_by_transition, check_values, count_rows, state_values
 from rewardlab.rewards.spec import register
 from rewardlab.rewards.transitions import TransitionReward
 from rewardlab.types import Scores, Trajectory
@@ -95,8 +95,7 @@ class Potential(TransitionReward):
                 f"Potential: option 'negative_slope' must be a number from 0 on, got {self.negative_slope}; "
                 "1 keeps the shaping potential-based"
             )
-        if not is_by_transition(self.phi):
-            state_values(self.phi, np.zeros((1, 1)))  # says what is wrong with it
+        check_by_transition(self.phi)
 
     @property
     def deterministic(self) -> bool:  # noqa: D102 - documented on Reward
