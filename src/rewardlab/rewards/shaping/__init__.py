@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "rewardlab.rewards.shaping.action_potentials": ["ActionPotential", "TimePotential"],
         "rewardlab.rewards.shaping.combination": ["Kinesthetic", "kinesthetic", "kinesthetic_mean"],
+        "rewardlab.rewards.shaping.optimum": ["OptimumCheck", "can_change_optimum"],
         "rewardlab.rewards.shaping.potentials": [
             "Potential",
             "StateFunction",
