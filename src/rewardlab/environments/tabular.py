@@ -151,6 +151,14 @@ class MarkovDecisionProcess:
         """Discounted visits float64[..., S, A] of a policy."""
         return tabular.occupancy(self.transitions, check_policy(self, policy), self.initial, self.discount)
 
+    def policy_table(self, policy: Floats) -> Floats:
+        """A policy float64[..., S, A] whose rows are probabilities, from such a table or an action for each state.
+
+        Raises:
+            ValueError: another shape, or a row that does not sum to 1; the state is named.
+        """
+        return check_policy(self, policy)
+
     # ---- sampled --------------------------------------------------------------------------------------------------
 
     def sample(self, policy: Floats, trajectories: int, *, steps: int, seed: int) -> list[Trajectory]:

@@ -21,4 +21,5 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.formal.machines": ["RewardMachine"],
         "rewardlab.rewards.formal.syntax": ["Formula", "FormulaError", "parse_formula", "parse_guard"],
     },
+    rooms=["objectives"],
 )
