@@ -57,6 +57,7 @@ REWARDS = Registry(
         "satisficing": "rewardlab.rewards.formal.objectives.rewards:SatisficingReward",
         "scalarised": "rewardlab.rewards.formal.objectives.rewards:ScalarisedReward",
         "tail": "rewardlab.rewards.formal.objectives.rewards:TailReward",
+        "transition_table": "rewardlab.rewards.formal.objectives.rewards:TransitionTable",
         "utility": "rewardlab.rewards.formal.objectives.rewards:UtilityReward",
         "designed": "rewardlab.learning.design.designed:DesignedReward",
         "return_difference": "rewardlab.rewards.return_difference:ReturnDifference",

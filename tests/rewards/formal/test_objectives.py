@@ -338,5 +338,9 @@ def test_rewards_of_returns_are_specs():
     assert not tail.group_wise
     with pytest.raises(ValueError, match="TailReward: option 'level' must be strictly between 0 and 1, got 1.0"):
         from_spec({**tail.to_spec(), "level": 1.0})
-    doubled = (2.0 * Satisficing(1.0).to_reward(gamble()) + 1.0)(trajectories)
+    # the table of state, action and next state keeps what a utility needs; the expected one would not
+    enough = Satisficing(1.0, rewards=by_next(gamble()))
+    doubled = (2.0 * enough.to_reward(gamble()) + 1.0)(trajectories)
+    many = gamble().sample(RISKY, 2000, steps=3, seed=1)
+    assert enough.to_reward(gamble())(many).values.mean() == pytest.approx(enough.evaluate(gamble(), RISKY), abs=0.04)
     assert set(np.unique(doubled.values)) == {1.0, 3.0}

@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_names(
             "SatisficingReward",
             "ScalarisedReward",
             "TailReward",
+            "TransitionTable",
             "UtilityReward",
         ],
         "rewardlab.rewards.formal.objectives.sums": ["Episodic", "LimitAverage", "Markov", "Regularised"],

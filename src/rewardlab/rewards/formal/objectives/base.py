@@ -146,5 +146,5 @@ def scalar(value: Any, at: Any, what: str) -> float:
     except (TypeError, ValueError):
         number = np.nan
     if not np.isfinite(number):
-        raise ValueError(f"{what} returned {str(value):.60} at {at}; it must be defined, and finite, there")
+        raise ValueError(f"{what} returned {value!s:.60} at {at}; it must be defined, and finite, there")
     return number

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rewardlab.rewards.algebra.combine import check_parts, join_notes, score_children
 from rewardlab.rewards.base import Reward, attempt
 from rewardlab.rewards.spec import register
+from rewardlab.rewards.transitions import TransitionReward
 from rewardlab.types import Scores, Status, Trajectory
 
 Floats = NDArray[np.float64]
@@ -66,6 +67,37 @@ class _OfReturn(Reward):
     @abstractmethod
     def _utility(self, returns: Floats) -> tuple[Floats, dict[int, str]]:
         """float64[N] of the returns float64[N], and reasons by position for those that have none."""
+
+
+@register("transition_table")
+@dataclass(frozen=True, kw_only=True)
+class TransitionTable(TransitionReward):
+    """The entry of a table for state, action and next state, where what follows matters to a utility of the return.
+
+    Args:
+        values: `values[state][action][next_state]`; observations are state numbers.
+    """
+
+    values: tuple[tuple[tuple[float, ...], ...], ...]
+
+    def transition(  # noqa: D102 - documented on TransitionReward
+        self,
+        observation: NDArray[Any],
+        action: NDArray[Any],
+        next_observation: NDArray[Any],
+        terminated: NDArray[np.bool_],
+    ) -> Floats:
+        table = np.array(self.values, dtype=np.float64)
+        for name, column, size in zip(
+            ("observation", "action", "next_observation"),
+            (observation, action, next_observation),
+            table.shape,
+            strict=True,
+        ):
+            numbers = np.asarray(column)
+            if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or (numbers.size and not 0 <= numbers.max() < size):
+                raise ValueError(f"{self.label}: {name} must be whole numbers from 0 to {size - 1}, got {numbers[:3]}")
+        return table[observation, action, next_observation]
 
 
 @register("average")

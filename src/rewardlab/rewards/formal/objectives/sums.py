@@ -18,6 +18,7 @@ from rewardlab.rewards.formal.objectives.base import (
     expected_return,
     expected_table,
     magnitude,
+    reward_table,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +55,16 @@ class Markov(Objective):
         return mdp.with_rewards(table, discount=check_discount(mdp, self.discount)).optimal_policy()
 
     def to_reward(self, mdp: MarkovDecisionProcess, **options: Any) -> Reward:
-        """The table as a reward of transitions, for state numbers or with `discretise=`."""
+        """The table as a reward of transitions, for state numbers or with `discretise=`.
+
+        A table over next states too is kept as one, so that utilities of its return are right; options are then not taken.
+        """
+        table = reward_table(mdp, self.rewards)
+        if (table != table[:, :, :1]).any():
+            from rewardlab.rewards.formal.objectives.rewards import TransitionTable
+
+            rows = tuple(tuple(map(tuple, row)) for row in table.tolist())
+            return TransitionTable(values=rows, **options)
         from rewardlab.rewards.table import TableReward
 
         return TableReward(values=tuple(map(tuple, expected_table(mdp, self.rewards).tolist())), **options)
