@@ -37,6 +37,7 @@ class Transition:
         info: what the simulators said, dict name -> array[N, ...].
         environment_reward: float64[N], the environments' own reward, or None.
         progress: share of training done, or None.
+        real: bool[N], False where an environment was only reset in this step; None: everywhere True.
         parts: value of each part, by dotted name; filled by the nodes.
     """
 
@@ -47,6 +48,7 @@ class Transition:
     info: Mapping[str, Any] | None = None
     environment_reward: Floats | None = None
     progress: float | None = None
+    real: NDArray[np.bool_] | None = None
     parts: dict[str, Floats] = field(default_factory=dict)
 
 

@@ -139,7 +139,7 @@ class RunningNode(Node):
         transition.parts[child.path] = value
         returns = returns * self._discount + value
         if self._learn:
-            statistics = _take_in(statistics, returns)
+            statistics = _take_in(statistics, returns if transition.real is None else returns[transition.real])
         count, mean, squares = statistics
         shift = mean if self._centre and count else 0.0
         # before two values were seen there is no scale to speak of

@@ -77,6 +77,7 @@ class OnlineReward:
         info: Mapping[str, Any] | None = None,
         environment_reward: Floats | None = None,
         progress: float | None = None,
+        real: NDArray[np.bool_] | None = None,
     ) -> Floats:
         """Value one transition of each environment. What ended must be told with `reset` before the next step.
 
@@ -88,11 +89,14 @@ class OnlineReward:
             info: what the simulators said, dict name -> array[N, ...].
             environment_reward: float64[N], for rewards that build on the environment's own.
             progress: share of training done, in [0, 1], for scheduled rewards.
+            real: bool[N], False where an environment was only reset in this step, so that no statistics take it in.
 
         Returns:
             float64[N]; NaN where a part that decides gave none.
         """
-        transition = Transition(observation, action, next_observation, terminated, info, environment_reward, progress)
+        transition = Transition(
+            observation, action, next_observation, terminated, info, environment_reward, progress, real
+        )
         values, self._state = self._node.advance(self._state, transition)
         self.parts = {self.part_names[0]: values} if self._alone else transition.parts
         return values
