@@ -60,6 +60,7 @@ REWARDS = Registry(
         "transition_table": "rewardlab.rewards.formal.objectives.rewards:TransitionTable",
         "utility": "rewardlab.rewards.formal.objectives.rewards:UtilityReward",
         "designed": "rewardlab.learning.design.designed:DesignedReward",
+        "ltlf": "rewardlab.rewards.formal.ltlf:LTLf",
         "return_difference": "rewardlab.rewards.return_difference:ReturnDifference",
         "environment_return": "rewardlab.rewards.recorded:EnvironmentReturn",
         "turn_increments": "rewardlab.rewards.turns:TurnIncrements",

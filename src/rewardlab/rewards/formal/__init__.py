@@ -8,6 +8,7 @@ from rewardlab.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "rewardlab.rewards.formal.automata": ["Automaton", "compile_formula", "holds"],
         "rewardlab.rewards.formal.edges": ["Edge"],
         "rewardlab.rewards.formal.labels": [
             "ChatEvents",
@@ -17,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_names(
             "RewardLabels",
             "StateLabels",
         ],
+        "rewardlab.rewards.formal.ltlf": ["LTLf", "formula_machine"],
         "rewardlab.rewards.formal.machine_text": ["MachineBuilder"],
         "rewardlab.rewards.formal.machines": ["RewardMachine"],
         "rewardlab.rewards.formal.syntax": ["Formula", "FormulaError", "parse_formula", "parse_guard"],

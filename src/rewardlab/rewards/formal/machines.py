@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewardlab.registry import nearest
-from rewardlab.rewards.base import Reward, ScoringFailure, attempt, scores_from_verdicts
+from rewardlab.rewards.base import Reward, ScoringFailure, Verdict, attempt, scores_from_verdicts
 from rewardlab.rewards.formal.edges import OTHERWISE, STAY, TERMINATED, build_table, read_edge
 from rewardlab.rewards.formal.labels import as_labels, reward_of
 from rewardlab.rewards.formal.syntax import Formula, FormulaError, parse_guard
 from rewardlab.rewards.formal.tables import MachineTable
 from rewardlab.rewards.spec import register
-from rewardlab.rewards.transitions import StatefulReward
+from rewardlab.rewards.transitions import StatefulReward, transition_columns
 from rewardlab.types import Scores, Trajectory
 from rewardlab.types.trees import tree_map
 
@@ -238,23 +238,40 @@ class RewardMachine(StatefulReward):
             return super()._score(trajectories, progress)
         return scores_from_verdicts([attempt(self._score_chat, trajectory) for trajectory in trajectories])
 
-    def _score_chat(self, trajectory: Trajectory) -> Any:
-        from rewardlab.rewards.base import Verdict
-
-        if not trajectory.is_chat:
-            raise ScoringFailure(f"{self.label} labels chats, and this trajectory holds arrays")
-        if not len(trajectory):
-            raise ScoringFailure("the trajectory is empty: it has no actions to score")
-        terminated = np.zeros(len(trajectory), dtype=bool)
-        terminated[-1] = trajectory.terminated
-        found = {**self.labels.of_chat(trajectory), TERMINATED: terminated}
-        valuation = self.labels.select(found, self.table.propositions, len(trajectory))
+    def _score_chat(self, trajectory: Trajectory) -> Verdict:
+        valuation, ended = self._read_chat(trajectory)
         state, paid = self.start(1), []
-        for row, end in zip(valuation, terminated, strict=True):
+        for row, end in zip(valuation, ended, strict=True):
             following, edge = self.table.step(state, row[None])
             paid.append(float((self._constants[edge] + self.shaping_of(state, following, end[None]))[0]))
             state = following
         return Verdict(sum(paid), note=f"ended in {self.states[int(state[0])]}", steps=paid)
+
+    def _read_chat(self, trajectory: Trajectory) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        if not trajectory.is_chat:
+            raise ScoringFailure(f"{self.label} labels chats, and this trajectory holds arrays")
+        if not len(trajectory):
+            raise ScoringFailure("the trajectory is empty: it has no actions to score")
+        ended = np.zeros(len(trajectory), dtype=bool)
+        ended[-1] = not trajectory.truncated  # a chat that no limit cut off is over, whether or not somebody marked it
+        found = {**self.labels.of_chat(trajectory), TERMINATED: ended}
+        return self.labels.select(found, self.table.propositions, len(trajectory)), ended
+
+    def visited(self, trajectory: Trajectory) -> list[str]:
+        """The states that the machine is in along a trajectory, the initial one first: T + 1 names.
+
+        Raises:
+            ValueError: the labelling cannot read the trajectory.
+        """
+        if self.labels is not None and self.labels.chat:
+            valuation, _ = self._read_chat(trajectory)
+        else:
+            valuation = self.valuation(**transition_columns([trajectory], reads_info=self.reads_info))
+        state, names = self.start(1), [self.states[0]]
+        for row in valuation:
+            state = self.table.step(state, row[None])[0]
+            names.append(self.states[int(state[0])])
+        return names
 
     # ---- what can be made of it; the code stands in the modules named ------------------------------------------------
 
