@@ -175,14 +175,14 @@ def test_learners_learn_repeat_and_share_random_numbers(kind: str) -> None:
         designer = ExploRS(states=world.states, actions=2, copies=2, bonus=[0.0, 0.0], rate=0.0)
         return Run(world=world, learner=learner, designer=designer, horizon=12, seed=seed, streams=[0, 0])
 
-    curve, again = run(1).learn(200, every=50), run(1).learn(200, every=50)
-    assert curve.episodes.tolist() == [0, 50, 100, 150, 200]
+    curve, again = run(1).learn(400, every=100), run(1).learn(400, every=100)
+    assert curve.episodes.tolist() == [0, 100, 200, 300, 400]
     assert np.array_equal(curve.values, again.values)
     assert np.array_equal(curve.values[:, 0], curve.values[:, 1])  # the same arm with the same numbers
     best = return_within(world, world.optimal_policy(), 12)
     assert curve.values[-1].min() > 0.8 * best
-    assert curve.until(0.8 * float(best))[0] < 200
-    assert curve.until(9.0).tolist() == [200, 200]
+    assert curve.until(0.8 * float(best))[0] < 400
+    assert curve.until(9.0).tolist() == [400, 400]
 
 
 def test_returns_within_a_horizon_are_those_of_many_walks() -> None:
