@@ -8,10 +8,12 @@ from rewardlab.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "rewardlab.learning.demonstrations.adversarial": ["AIRL", "GAIL"],
         "rewardlab.learning.demonstrations.base": ["DemonstrationFit", "Imitation"],
         "rewardlab.learning.demonstrations.cloning": ["BehaviourCloning"],
         "rewardlab.learning.demonstrations.front": ["IMITATION", "imitate"],
         "rewardlab.learning.demonstrations.networks": ["NetworkPolicy"],
+        "rewardlab.learning.demonstrations.options": ["PPOOptions"],
         "rewardlab.learning.demonstrations.worlds": ["mean_return", "trajectory_returns"],
     },
 )

@@ -25,6 +25,7 @@ Arrays = dict[str, np.ndarray]
 PARTS = Registry(
     "stored part of an imitation",
     {
+        "adversarial": "rewardlab.rewards.models.adversarial:AdversarialReward",
         "network_policy": "rewardlab.learning.demonstrations.networks:NetworkPolicy",
         "table_policy": "rewardlab.learning.demonstrations.tables:TablePolicy",
         "network_reward": "rewardlab.learning.demonstrations.rewards:NetworkReward",
@@ -33,7 +34,8 @@ PARTS = Registry(
     },
     group="rewardlab.imitation_parts",
 )
-"""Policies and rewards that can be written and read: each has `kind`, `stored()` and `from_stored(options, arrays)`."""
+"""Policies and rewards that can be written and read: each has `kind`, `stored()` and `from_stored(options, arrays)`, or
+`save` and `load` of a directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ class DemonstrationFit:
         }
         for name in ("reward", "policy"):
             part = getattr(self, name)
-            content[name] = None if part is None else write_part(part, folder / f"{name}.npz")
+            content[name] = None if part is None else write_part(part, folder / name)
         (folder / "fit.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
         return folder
 
@@ -88,28 +90,34 @@ class DemonstrationFit:
         content = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
         for name in ("reward", "policy"):
             if content[name] is not None:
-                content[name] = read_part(content[name], folder / f"{name}.npz")
+                content[name] = read_part(content[name], folder / name)
         return cls(**content)
 
 
 def write_part(part: Any, path: Path) -> dict[str, Any]:
-    """Write the arrays of a policy or a reward; returns what goes into the JSON beside them.
+    """Write a policy or a reward: its arrays, or a directory of its own; returns what goes into the JSON beside it.
 
     Raises:
-        TypeError: it does not say how it is stored.
+        TypeError: it cannot be written.
     """
-    if not hasattr(part, "stored"):
-        raise TypeError(f"a {type(part).__name__} cannot be written: it has no stored(); save it by its own means")
-    options, arrays = part.stored()
-    np.savez(path, allow_pickle=False, **arrays)
-    return {"kind": part.kind, "options": options}
+    if hasattr(part, "stored"):
+        options, arrays = part.stored()
+        np.savez(path.with_suffix(".npz"), allow_pickle=False, **arrays)
+        return {"kind": part.kind, "options": options}
+    if hasattr(part, "save") and getattr(part, "short_name", "") in PARTS.places():
+        part.save(path)
+        return {"kind": part.short_name, "options": None}
+    raise TypeError(f"a {type(part).__name__} cannot be written with its fit; save it by its own means")
 
 
 def read_part(description: dict[str, Any], path: Path) -> Any:
     """Read what `write_part` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
+    kind = PARTS.resolve(description["kind"])
+    if description["options"] is None:
+        return kind.load(path)
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    return PARTS.resolve(description["kind"]).from_stored(description["options"], arrays)
+    return kind.from_stored(description["options"], arrays)
 
 
 @dataclass(frozen=True, kw_only=True)

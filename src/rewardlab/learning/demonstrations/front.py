@@ -13,7 +13,9 @@ from rewardlab.types import Trajectory
 IMITATION = Registry(
     "imitation method",
     {
+        "airl": "rewardlab.learning.demonstrations.adversarial:AIRL",
         "behaviour_cloning": "rewardlab.learning.demonstrations.cloning:BehaviourCloning",
+        "gail": "rewardlab.learning.demonstrations.adversarial:GAIL",
     },
     group="rewardlab.imitation",
 )
