@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,14 @@ class TableReward(TransitionReward):
             if index.size and not (index.min() >= 0 and index.max() < size):
                 raise ValueError(f"{self.label} has {size} {what}s, got {what} {index.max()}")
         return np.asarray(self.array[rows, columns])
+
+    def over(self, discretise: Callable[..., Any]) -> Self:
+        """The same table over other observations.
+
+        Args:
+            discretise: observations [N, ...] -> int[N], the row of each.
+        """
+        return replace(self, discretise=discretise)
 
     def table(self) -> str:
         """The rows that are not all zero, as Markdown."""

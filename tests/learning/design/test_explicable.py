@@ -179,5 +179,8 @@ def test_a_designed_reward_scores_is_written_and_drawn(tmp_path) -> None:
     assert reward([walk]).values[0] == pytest.approx(reward.array[np.arange(5), 1].sum())
     assert reward.plot(tmp_path / "reward.png").stat().st_size > 1000
     assert "| state | 0 | 1 |" in reward.table()
+    positions = Trajectory(observations=np.arange(6)[:, None] + 0.3, actions=np.ones(5, dtype=int), terminated=True)
+    cells = reward.over(lambda seen: seen[:, 0].astype(int))
+    assert cells([positions]).values[0] == reward([walk]).values[0]
     wrong = reward([Trajectory(observations=np.random.rand(6, 2), actions=np.ones(5, dtype=int))])
     assert "needs state numbers" in (wrong.notes or [""])[0]
