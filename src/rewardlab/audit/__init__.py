@@ -1,0 +1,14 @@
+"""Whether a reward can be trusted: what it says over the states, along trajectories, and part by part.
+
+Names load on first use; pictures need the extra `plot`.
+"""
+
+from rewardlab.lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "rewardlab.audit.maps": ["MapComparison", "RewardMap", "compare_maps", "reward_map"],
+        "rewardlab.audit.contributions": ["RewardParts", "reward_on"],
+    },
+)
