@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "rewardlab.environments.control.ledger": ["RewardFailure"],
+        "rewardlab.environments.control.machines": ["MachineWrapper"],
         "rewardlab.environments.control.single": ["RewardWrapper"],
         "rewardlab.environments.control.vectorised": ["VectorRewardWrapper"],
         "rewardlab.environments.control.stable_baselines": ["RewardVecEnv"],

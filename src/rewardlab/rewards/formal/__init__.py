@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.formal.ltlf": ["LTLf", "formula_machine"],
         "rewardlab.rewards.formal.machine_text": ["MachineBuilder"],
         "rewardlab.rewards.formal.machines": ["RewardMachine"],
+        "rewardlab.rewards.formal.probabilities": ["TraceProbability", "long_run_probability", "trace_probability"],
         "rewardlab.rewards.formal.syntax": ["Formula", "FormulaError", "parse_formula", "parse_guard"],
     },
     rooms=["objectives"],
