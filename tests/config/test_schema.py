@@ -15,7 +15,11 @@ PACKAGE = ROOT / "src" / "rewardlab"
 CONFIGURATIONS = [
     *(path for path in (ROOT / "examples").glob("*.yaml") if "environment" in read_yaml(path).data),
     PACKAGE / "templates" / "agent" / "config.yaml",
-    *sorted({*PACKAGE.glob("recipes/**/*scale*.yaml"), *PACKAGE.glob("recipes/scale/*.yaml")}),
+    *(
+        path
+        for path in sorted({*PACKAGE.glob("recipes/**/*scale*.yaml"), *PACKAGE.glob("recipes/scale/*.yaml")})
+        if "control" not in read_yaml(path).data  # jobs in Gymnasium environments have readers of their own
+    ),
 ]
 FITS = [path for path in (ROOT / "examples").glob("*.yaml") if "encoder" in read_yaml(path).data]
 REWARDS = [PACKAGE / "templates" / "score" / "reward.yaml"]

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from rewardlab.recipes.reward_design_thesis import (
     distractor_chain,
     line_key_leaves,
 )
+from rewardlab.recipes.reward_design_thesis.scale import main, read_job
 
 
 def test_the_chain_is_that_of_the_published_code() -> None:
@@ -60,6 +64,34 @@ def test_the_proof_returns_every_claim(recipe: Any) -> None:
     outcomes = recipe.proof(100, episodes=10, **options)
     assert set(outcomes) == {claim.name for claim in recipe.claims}
     assert all(math.isfinite(entry.method) and math.isfinite(entry.baseline) for entry in outcomes.values())
+
+
+def test_the_job_at_scale_runs_goes_on_and_refuses_typos(tmp_path: Path, capsys: Any) -> None:
+    pytest.importorskip("stable_baselines3")
+    path = files("rewardlab.recipes") / "scale" / "reward-design-thesis.yaml"
+    main([str(path), "--check"])
+    assert len(capsys.readouterr().out.splitlines()) == 2 * 4 * 5
+    small = tmp_path / "small.yaml"
+    text = (
+        "control: {seeds: [0], steps: 128, arms: [explors], designer: {hidden: 8, every: 1}, "
+        "environments: [{id: CartPole-v1, learner: {type: ppo, n_steps: 64}, count: {bits: 4}}]}"
+    )
+    small.write_text(text)
+    main([str(small), "--output", str(tmp_path / "runs")])
+    folder = tmp_path / "runs" / "CartPole-v1" / "explors" / "0"
+    written = json.loads((folder / "returns.json").read_text())
+    assert written["steps"][-1] <= 128
+    assert all(value >= 1 for value in written["returns"])
+    assert (folder / "model.zip").exists()
+    capsys.readouterr()
+    main([str(small), "--output", str(tmp_path / "runs")])
+    assert capsys.readouterr().out == ""  # what is there is not run again
+    small.write_text(text.replace("steps", "stepz"))
+    with pytest.raises(ValueError, match="unknown key 'stepz'; did you mean 'steps'"):
+        read_job(small)
+    small.write_text(text.replace("[explors]", "[explorers]"))
+    with pytest.raises(ValueError, match="unknown arm 'explorers'; did you mean 'explors'"):
+        read_job(small)
 
 
 def test_designs_for_an_environment_of_gymnasium_end_to_end() -> None:

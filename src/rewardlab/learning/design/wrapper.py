@@ -49,6 +49,8 @@ class DesignedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         if designer.copies != 1:
             raise ValueError(f"one environment needs a designer with one copy, got {designer.copies}")
         self.designer, self.policy = designer, policy
+        self.on_episode: Callable[[list[float]], Any] | None = None
+        """Called with the original rewards of each episode when it has ended."""
         self.window = window or max(10, designer.every)
         self._actions = int(space.n)
         self._episodes: deque[tuple[list[Any], list[int], list[float], NDArray[Any]]] = deque(maxlen=self.window)
@@ -88,6 +90,8 @@ class DesignedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._episodes.append((observations, actions, rewards, self._probabilities(np.stack(observations))))
         self._steps = ([], [], [])
         self._count += 1
+        if self.on_episode is not None:
+            self.on_episode(rewards)
         if self.designer.every and self._count % self.designer.every == 0:
             self.designer.update(self.recent(), self._table())
 

@@ -65,7 +65,9 @@ class RoomArms:
         return {"original": fixed[0], "explicable": fixed[1], "random": fixed[2], "potential": potential}
 
     def _episodes(self, designer: Designer) -> NDArray[np.float64]:
-        learner = QLearning(self.world.states, self.world.actions, designer.copies, rate=0.5, discount=0.95, epsilon=0.1)
+        learner = QLearning(
+            self.world.states, self.world.actions, designer.copies, rate=0.5, discount=0.95, epsilon=0.1
+        )
         run = Run(
             world=self.world,
             learner=learner,
