@@ -13,7 +13,11 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.learning.demonstrations.cloning": ["BehaviourCloning"],
         "rewardlab.learning.demonstrations.front": ["IMITATION", "imitate"],
         "rewardlab.learning.demonstrations.networks": ["NetworkPolicy"],
+        "rewardlab.learning.demonstrations.off_policy": ["OffPolicyGAIL"],
         "rewardlab.learning.demonstrations.options": ["PPOOptions"],
+        "rewardlab.learning.demonstrations.fragments": ["SyntheticAnnotator"],
+        "rewardlab.learning.demonstrations.preferences": ["ControlPreferences"],
+        "rewardlab.learning.demonstrations.rewards": ["NetworkReward"],
         "rewardlab.learning.demonstrations.worlds": ["mean_return", "trajectory_returns"],
     },
 )

@@ -28,6 +28,7 @@ PARTS = Registry(
         "adversarial": "rewardlab.rewards.models.adversarial:AdversarialReward",
         "network_policy": "rewardlab.learning.demonstrations.networks:NetworkPolicy",
         "table_policy": "rewardlab.learning.demonstrations.tables:TablePolicy",
+        "tanh_policy": "rewardlab.learning.demonstrations.off_policy:TanhPolicy",
         "network_reward": "rewardlab.learning.demonstrations.rewards:NetworkReward",
         "density_reward": "rewardlab.learning.demonstrations.density:DensityOfDemonstrations",
         "table_reward": "rewardlab.learning.demonstrations.tables:TableReward",
@@ -157,10 +158,21 @@ class Imitation(ABC):
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")
         run = Run(columns, observation, action, environment, steps, seed, progress)
-        found = self._fit(run)
+        return self._finished(run, self._fit(run))
+
+    def _finished(self, run: Run, found: dict[str, Any]) -> DemonstrationFit:
         return DemonstrationFit(
-            **found, history=run.history, method=self.short_name, options=asdict(self), seed=seed, steps=run.done
+            **found,
+            history=run.history,
+            method=self.short_name,
+            options=self._described(),
+            seed=run.seed,
+            steps=run.done,
         )
+
+    def _described(self) -> dict[str, Any]:
+        """The options as plain values."""
+        return asdict(self)
 
     @abstractmethod
     def _fit(self, run: Run) -> dict[str, Any]:

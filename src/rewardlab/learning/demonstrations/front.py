@@ -16,6 +16,8 @@ IMITATION = Registry(
         "airl": "rewardlab.learning.demonstrations.adversarial:AIRL",
         "behaviour_cloning": "rewardlab.learning.demonstrations.cloning:BehaviourCloning",
         "gail": "rewardlab.learning.demonstrations.adversarial:GAIL",
+        "preferences": "rewardlab.learning.demonstrations.preferences:ControlPreferences",
+        "off_policy_gail": "rewardlab.learning.demonstrations.off_policy:OffPolicyGAIL",
     },
     group="rewardlab.imitation",
 )
