@@ -9,6 +9,7 @@ from rewardlab.learning.design import (
     DesignedEnvironment,
     Episodes,
     ExploRS,
+    GridCount,
     HashCount,
     TabularCount,
     explors,
@@ -122,6 +123,19 @@ def test_hashes_are_near_for_near_observations_and_the_same_for_the_same() -> No
     assert cells.max() < count.size
     assert len(np.unique(cells)) > 20
     assert (count.index(points * 1.0001) == cells).mean() > 0.99
+
+
+def test_grids_sort_boxes_and_count_the_outside_at_the_edge() -> None:
+    count = GridCount(low=(0.0, -1.0), high=(1.0, 1.0), cells=(2, 4))
+    seen = np.array([[0.1, -0.9], [0.6, -0.9], [0.1, 0.9], [5.0, 5.0], [-5.0, -5.0]])
+    assert count.index(seen).tolist() == [0, 4, 3, 7, 0]
+    assert count.size == 8
+    with pytest.raises(ValueError, match="made for 2 features, got observations with 3"):
+        count.index(np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="low, high and cells"):
+        GridCount(low=(0.0,), high=(1.0,), cells=(2, 4))
+    with pytest.raises(ValueError, match="would have 100000000 cells"):
+        GridCount(low=(0.0,) * 4, high=(1.0,) * 4, cells=(100,) * 4)
 
 
 class Corridor(gymnasium.Env):

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "rewardlab.learning.design.adaptation": ["AdaptiveDesigner", "adaptive", "invariant_only", "policy_table"],
-        "rewardlab.learning.design.counting": ["CallableCount", "Count", "HashCount", "TabularCount"],
+        "rewardlab.learning.design.counting": ["CallableCount", "Count", "GridCount", "HashCount", "TabularCount"],
         "rewardlab.learning.design.designed": ["Certificate", "DesignedReward"],
         "rewardlab.learning.design.designer": ["Designer", "Episodes"],
         "rewardlab.learning.design.neural": ["NeuralExploRS"],

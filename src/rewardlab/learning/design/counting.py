@@ -107,3 +107,43 @@ class CallableCount(Count):
                 f"the abstraction returned cells from {cells.min()} to {cells.max()}, expected [0, {self.size})"
             )
         return cells.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class GridCount(Count):
+    """Cells of a regular grid, for observations of a few numbers, where hashes are coarse; what lies outside counts at the
+    edge.
+
+    Args:
+        low: float[feature].
+        high: float[feature].
+        cells: int[feature], how many along each.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    cells: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.low) == len(self.high) == len(self.cells) or min(self.cells, default=0) < 1:
+            raise ValueError(f"GridCount needs low, high and cells (from 1) for each feature, got {self}")
+        if self.size > 2**20:
+            raise ValueError(
+                f"GridCount would have {self.size} cells, at most {2**20}; use HashCount for many features"
+            )
+
+    @property
+    def size(self) -> int:  # type: ignore[override]  # noqa: D102
+        return int(np.prod(np.array(self.cells, dtype=np.float64)))
+
+    def index(self, observation: NDArray[Any]) -> NDArray[np.int64]:  # noqa: D102
+        flat = np.asarray(observation, dtype=np.float64).reshape(len(observation), -1)
+        if flat.shape[1] != len(self.cells):
+            raise ValueError(
+                f"GridCount was made for {len(self.cells)} features, got observations with {flat.shape[1]}"
+            )
+        low, cells = np.array(self.low), np.array(self.cells)
+        places = np.floor((flat - low) / (np.array(self.high) - low) * cells)
+        return np.asarray(
+            np.ravel_multi_index(tuple(np.clip(places, 0, cells - 1).astype(int).T), self.cells), np.int64
+        )

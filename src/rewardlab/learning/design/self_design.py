@@ -125,8 +125,8 @@ def explors(
         actions: number of actions; they must be discrete.
         states: number of states, for a tabular world.
         features: how many numbers an observation has, for any other world.
-        count: `TabularCount`, `HashCount` or `CallableCount`; needed with `features`, because continuous states do not
-            repeat.
+        count: `TabularCount`, `GridCount`, `HashCount` or `CallableCount`; needed with `features`, because continuous states
+            do not repeat.
         learner: "q" holds the learned part within .01, as the authors do.
         clip: another bound on the learned part.
         discount: of the original return.

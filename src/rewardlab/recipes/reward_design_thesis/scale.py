@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from rewardlab.extras import require
-from rewardlab.learning.design.counting import HashCount
+from rewardlab.learning.design.counting import Count, GridCount, HashCount
 from rewardlab.learning.design.self_design import explors
 from rewardlab.registry import nearest
 from rewardlab.yaml_file import read_yaml
@@ -40,7 +40,7 @@ class World:
     Args:
         id: for `gymnasium.make`.
         learner: `type` (ppo, a2c, dqn) and options of the Stable-Baselines3 class.
-        count: options of `HashCount`.
+        count: options of `HashCount`, or of `GridCount` where `cells` is among them.
         modules: imported first, because they register environments.
         flatten: "minigrid" for the flat image of MiniGrid, None for observations as they are.
     """
@@ -50,6 +50,12 @@ class World:
     count: dict[str, Any] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     flatten: str | None = None
+
+    def counted(self, features: int, seed: int) -> Count:
+        """The cells that the bonus counts."""
+        if "cells" in self.count:
+            return GridCount(**{name: tuple(values) for name, values in self.count.items()})
+        return HashCount(features, seed=seed, **self.count)
 
     def make(self) -> Any:
         """The environment, with flat observations."""
@@ -126,7 +132,7 @@ def train(world: World, arm: str, seed: int, job: Job, folder: Path) -> float:
     designer = explors(
         features=features,
         actions=int(base.action_space.n),
-        count=HashCount(features, seed=seed, **world.count),
+        count=world.counted(features, seed),
         learner="q" if kind == "dqn" else "policy_gradient",
         discount=float(options.get("gamma", 0.99)),
         seed=seed,
