@@ -180,6 +180,19 @@ def test_the_wrapper_keeps_the_original_reward_and_counts_cut_episodes() -> None
         DesignedEnvironment(Corridor(), ExploRS(states=4, actions=2, copies=3))
 
 
+def test_a_reward_that_is_not_a_number_is_named_with_its_step() -> None:
+    class Broken(Corridor):
+        def step(self, action):
+            cell, reward, terminated, truncated, info = super().step(action)
+            return cell, np.nan if self.time == 2 else reward, terminated, truncated, info
+
+    environment = DesignedEnvironment(Broken(), explors(states=4, actions=2))
+    environment.reset()
+    environment.step(0)
+    with pytest.raises(ValueError, match="step 1: the designed reward is nan from the original nan"):
+        environment.step(0)
+
+
 @pytest.mark.parametrize("learner", ["PPO", "DQN"])
 def test_a_real_learner_with_a_network_in_a_real_environment(learner: str, tmp_path) -> None:
     stable_baselines3 = pytest.importorskip("stable_baselines3")
