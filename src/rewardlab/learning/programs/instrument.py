@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from rewardlab.learning.programs.static import FUNCTION
+from rewardlab.learning.programs.allowed import FUNCTION
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rewardlab.learning.programs.static import FUNCTION
+from rewardlab.learning.programs.allowed import FUNCTION
 from rewardlab.learning.programs.views import Form
 
 ROLE = """You are an expert in robotics, reinforcement learning and Python. You write dense reward functions, from which an \

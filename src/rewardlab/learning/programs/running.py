@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewardlab.learning.programs.allowed import FUNCTION
 from rewardlab.learning.programs.problems import Kind, Problem
-from rewardlab.learning.programs.static import FUNCTION
 from rewardlab.learning.programs.views import Form, ViewSchema
 from rewardlab.sandbox import Isolation, Limits, Program, Result, Sandbox
 

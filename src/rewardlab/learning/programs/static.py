@@ -10,97 +10,18 @@ import builtins
 import difflib
 from typing import Any
 
-import numpy as np
-
+from rewardlab.learning.programs.allowed import (
+    ARGUMENTS,
+    ARRAY_NAMES,
+    BUILTINS,
+    DENIED,
+    FUNCTION,
+    NUMBER_NAMES,
+    PACKAGES,
+    USUAL,
+)
 from rewardlab.learning.programs.problems import Kind, Problem
 from rewardlab.learning.programs.views import Form, Leaf, Method, ViewSchema
-
-FUNCTION = "compute_dense_reward"
-ARGUMENTS = ("self", "action")
-PACKAGES = ("numpy", "math", "scipy")
-USUAL = {"np": "import numpy as np", "numpy": "import numpy", "math": "import math", "scipy": "import scipy"}
-
-BUILTINS = frozenset(
-    [
-        "abs",
-        "all",
-        "any",
-        "bool",
-        "dict",
-        "enumerate",
-        "filter",
-        "float",
-        "frozenset",
-        "int",
-        "isinstance",
-        "len",
-        "list",
-        "map",
-        "max",
-        "min",
-        "pow",
-        "print",
-        "range",
-        "reversed",
-        "round",
-        "set",
-        "slice",
-        "sorted",
-        "str",
-        "sum",
-        "tuple",
-        "zip",
-        "True",
-        "False",
-        "None",
-        "ArithmeticError",
-        "Exception",
-        "IndexError",
-        "KeyError",
-        "ValueError",
-        "ZeroDivisionError",
-    ]
-)
-DENIED = frozenset(
-    [
-        "random",
-        "ctypeslib",
-        "f2py",
-        "distutils",
-        "testing",
-        "io",
-        "datasets",
-        "lib",
-        "load",
-        "save",
-        "savez",
-        "savez_compressed",
-        "loadtxt",
-        "savetxt",
-        "genfromtxt",
-        "fromfile",
-        "tofile",
-        "fromregex",
-        "memmap",
-        "DataSource",
-        "open_memmap",
-        "dump",
-        "dumps",
-        "setflags",
-        "format",
-        "format_map",
-        "source",
-        "show_config",
-        "ctypes",
-        "os",
-        "sys",
-        "subprocess",
-    ]
-)
-"""Attributes that read or write files, draw random numbers or lead out of numbers, wherever they stand."""
-
-ARRAY_NAMES = frozenset(name for name in dir(np.ndarray) if not name.startswith("_")) - DENIED
-NUMBER_NAMES = frozenset(name for name in dir(float) if not name.startswith("_")) | {"item"}
 
 _Found = tuple[str, Any]
 """("object", class name), ("leaf", Leaf), ("method", Method) or ("other", None)."""
@@ -237,7 +158,10 @@ class _Walk(ast.NodeVisitor):
     def visit_Assign(self, node: ast.Assign) -> None:
         found = self.see(node.value)
         for target in node.targets:
-            if isinstance(target, ast.Name):
+            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                for one, value in zip(target.elts, node.value.elts, strict=False):
+                    self.visit_Assign(ast.copy_location(ast.Assign(targets=[one], value=value), node))
+            elif isinstance(target, ast.Name):
                 self.known[target.id] = found if found[0] in ("object", "leaf") else ("other", None)
             else:
                 self.store(target)
@@ -329,9 +253,10 @@ class _Walk(ast.NodeVisitor):
             for child in ast.iter_child_nodes(node):
                 self.visit(child)
             return ("other", None)
+        holds = isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Dict))  # of numbers, or of objects
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
-                self.number(child)
+                _ = self.see(child) if holds else self.number(child)
         return ("other", None)
 
     def attribute(self, node: ast.Attribute) -> _Found:
@@ -376,8 +301,10 @@ class _Walk(ast.NodeVisitor):
         if found[0] in ("leaf", "object"):
             what = found[1].describe(self.form) if found[0] == "leaf" else f"a {found[1]}"
             self.say("wrong use", node, f"{text} is {what}, not a function; leave the parentheses out")
+        helper = isinstance(node.func, ast.Name) and node.func.id not in BUILTINS  # it may take objects
         for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
-            self.number(argument.value if isinstance(argument, ast.Starred) else argument)
+            inner = argument.value if isinstance(argument, ast.Starred) else argument
+            _ = self.see(inner) if helper else self.number(inner)
         return ("other", None)
 
     def arguments(self, node: ast.Call, text: str, method: Method) -> None:

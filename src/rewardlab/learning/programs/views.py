@@ -121,7 +121,10 @@ def schema_of(view: Any) -> ViewSchema:
     """
     root = view if isinstance(view, type) else type(view)
     parts: dict[str, Part] = {}
-    _read_class(root, parts, ())
+    asked: dict[str, type] = {}
+    _read_class(root, parts, (), asked)
+    while missing := [cls for name, cls in asked.items() if name not in parts]:  # classes that only parameters name
+        _read_class(missing[0], parts, (), asked)
     return ViewSchema(root=root.__name__, parts=parts)
 
 
@@ -199,7 +202,7 @@ def check_view(view: type, observations: Any, count: int) -> None:
 # ---- hints -----------------------------------------------------------------------------------------------------------
 
 
-def _read_class(cls: type, parts: dict[str, Part], within: tuple[str, ...]) -> None:
+def _read_class(cls: type, parts: dict[str, Part], within: tuple[str, ...], asked: dict[str, type]) -> None:
     if cls.__name__ in within:
         raise ViewError(f"{cls.__name__} holds itself, by way of {' -> '.join(within)}; a view must be a tree")
     if cls.__name__ in parts:
@@ -210,41 +213,36 @@ def _read_class(cls: type, parts: dict[str, Part], within: tuple[str, ...]) -> N
     within = (*within, cls.__name__)
     for name, hint in _hints(cls, cls.__name__).items():
         if not name.startswith("_"):
-            _add(part, name, hint, "", parts, within)
+            _add(part, name, hint, "", parts, within, asked)
     for owner in reversed(cls.__mro__[:-1]):
         for name, member in vars(owner).items():
             if name.startswith("_"):
                 continue
             if isinstance(member, property):
                 hints = _hints(member.fget, f"{cls.__name__}.{name}")
-                _add(part, name, hints.get("return"), _comment(member.__doc__), parts, within)
+                _add(part, name, hints.get("return"), _comment(member.__doc__), parts, within, asked)
             elif inspect.isfunction(member):
-                part.methods[name] = _method(member, f"{cls.__name__}.{name}")
-    for method in part.methods.values():
-        for wanted in method.parameters.values():
-            if wanted not in parts:
-                parts.setdefault(wanted, _base_part(cls, wanted))
+                part.methods[name] = _method(member, f"{cls.__name__}.{name}", asked)
 
 
-def _base_part(cls: type, wanted: str) -> Part:
-    """A class that only parameters name; its members are those that its hints show."""
-    target = vars(inspect.getmodule(cls) or object).get(wanted)
-    found: dict[str, Part] = {}
-    if isinstance(target, type):
-        _read_class(target, found, ())
-    return found.get(wanted, Part(name=wanted, comment="", bases=()))
-
-
-def _add(part: Part, name: str, hint: Any, comment: str, parts: dict[str, Part], within: tuple[str, ...]) -> None:
+def _add(
+    part: Part,
+    name: str,
+    hint: Any,
+    comment: str,
+    parts: dict[str, Part],
+    within: tuple[str, ...],
+    asked: dict[str, type],
+) -> None:
     where = f"{part.name}.{name}"
     if inspect.isclass(hint) and hint not in (float, bool, int) and not issubclass(hint, (np.ndarray, np.generic)):
         part.attributes[name] = hint.__name__
-        _read_class(hint, parts, within)
+        _read_class(hint, parts, within, asked)
         return
     part.attributes[name] = _leaf(hint, comment, where)
 
 
-def _method(function: Any, where: str) -> Method:
+def _method(function: Any, where: str, asked: dict[str, type]) -> Method:
     hints = _hints(function, where)
     parameters: dict[str, str] = {}
     for name in list(inspect.signature(function).parameters)[1:]:
@@ -255,6 +253,7 @@ def _method(function: Any, where: str) -> Method:
                 "is worked out outside of the sandbox, for every object that it can be asked about"
             )
         parameters[name] = hint.__name__
+        asked[hint.__name__] = hint
     return Method(parameters=parameters, leaf=_leaf(hints.get("return"), _comment(function.__doc__), where))
 
 

@@ -24,19 +24,22 @@ class PickPlace:
     """Copies of the world.
 
     Args:
-        copies: how many.
-        seed: of their layouts.
+        copies: how many layouts.
+        seed: of the layouts.
+        arms: how often each layout stands there, one block of `copies` after the other, so that arms see the same ones.
     """
 
     observation_size, action_size = 13, 3
 
-    def __init__(self, copies: int, seed: int) -> None:
-        self.copies, self.generator = copies, np.random.default_rng(seed)
+    def __init__(self, copies: int, seed: int, *, arms: int = 1) -> None:
+        self.layouts, self.arms, self.copies = copies, arms, copies * arms
+        self.generator = np.random.default_rng(seed)
         self.reset()
 
     def reset(self) -> NDArray[np.float64]:
         """New layouts for all copies; float[copies, 13]."""
-        self.gripper, self.cube, self.goal = self.generator.uniform(-0.5, 0.5, size=(3, self.copies, 2))
+        places = self.generator.uniform(-0.5, 0.5, size=(3, self.layouts, 2))
+        self.gripper, self.cube, self.goal = np.tile(places, (1, self.arms, 1))
         self.openness = np.ones(self.copies)
         self.holding = np.zeros(self.copies, dtype=bool)
         self.speed = np.zeros(self.copies)
