@@ -1,4 +1,4 @@
-"""What acts: language-model policies, the engines that sample from them, and rollouts in environments.
+"""What acts: language-model policies, the engines that sample from them, rollouts in environments; policies of control.
 
 Names load on first use. The function `rollout` is not among them, since its module has the same name: import it with
 `from rewardlab.policies.rollout import rollout`.
@@ -10,6 +10,8 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "rewardlab.policies.batching": ["TokenBatch", "collate", "micro_batches", "trajectory_tokens"],
+        "rewardlab.policies.control": ["ControlPolicy", "FunctionPolicy", "RandomPolicy", "collect"],
+        "rewardlab.policies.stable_baselines": ["StableBaselinesPolicy"],
         "rewardlab.policies.engines.endpoint": ["EndpointError", "EndpointPolicy"],
         "rewardlab.policies.engines.base": ["Completion", "Engine", "Request", "Sampling"],
         "rewardlab.policies.engines.batched": ["BatchedEngine"],

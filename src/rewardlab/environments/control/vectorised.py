@@ -77,7 +77,7 @@ class VectorRewardWrapper(LedgerFront, VectorWrapper):
         last = after
         if same_step and "final_obs" in infos:
             last = with_rows(after, infos["final_obs"], infos["_final_obs"])
-            told = _final_info(infos) if self._ledger.stepping.reads_info else infos
+            told = final_info(infos) if self._ledger.stepping.reads_info else infos
         fresh = self._ended if self._mode == AutoresetMode.NEXT_STEP else None
         values, parts = self._ledger.value(self._last, actions, last, terminated, told, earned, fresh)
         infos["environment_reward"], infos["_environment_reward"] = earned, self._everywhere
@@ -113,7 +113,7 @@ def with_rows(observations: Any, rows: Any, mask: NDArray[np.bool_]) -> Any:
     return replaced
 
 
-def _final_info(infos: dict[str, Any]) -> dict[str, Any]:
+def final_info(infos: dict[str, Any]) -> dict[str, Any]:
     """What simulators said in the last step of a trajectory, in place of what they said at the reset after it."""
     told = dict(infos)
     for name, column in infos.get("final_info", {}).items():
