@@ -25,6 +25,7 @@ RECIPES = Registry(
         "shop-r1": "rewardlab.recipes.shop_r1:RECIPE",
         "spa-rl": "rewardlab.recipes.spa_rl:RECIPE",
         "step-labels": "rewardlab.recipes.step_labels:RECIPE",
+        "text2reward": "rewardlab.recipes.text2reward:RECIPE",
         "toolrl": "rewardlab.recipes.toolrl:RECIPE",
         "tree-preferences": "rewardlab.recipes.tree_preferences:RECIPE",
         "vpl": "rewardlab.recipes.vpl:RECIPE",

@@ -9,7 +9,7 @@ GOOD = "height = self.arm.height\nreward = -height\nif self.arm.touches(self.cub
 
 
 def problems(source: str, form: str = "scalar") -> list[tuple[str, int | None, str]]:
-    return [(one.kind, one.line, one.message) for one in check_source(source, schema_of(View), form)]  # type: ignore[arg-type]
+    return [(one.kind, one.line, one.message) for one in check_source(source, schema_of(View), form)]
 
 
 def test_a_good_program_passes() -> None:

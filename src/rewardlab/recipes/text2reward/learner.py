@@ -26,13 +26,13 @@ START_LOG_DEVIATION = 0.0
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What PPO uses, the same for all arms; the learning rate falls to 0."""
+    """What PPO uses, the same for all arms. Tuned for the expert and the released form on seeds 101 and 103."""
 
-    steps: int = 112_000
+    steps: int = 96_000
     width: int = 32
-    epochs: int = 6
+    epochs: int = 8
     minibatch: int = 400
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     discount: float = 0.95
     smoothing: float = 0.95
     clip: float = 0.2
@@ -77,15 +77,13 @@ class Learner:
         self.world = PickPlace(COPIES, 2 * seed, arms=arms)
         self.count, self.mean, self.square = 0, np.zeros(arms), np.zeros(arms)
 
-    def train(self, rewards: Rewards, *, points: int = 4, progress: Callable[[int, int], None] | None = None) -> Curve:
+    def train(self, rewards: Rewards, *, points: int = 2, progress: Callable[[int, int], None] | None = None) -> Curve:
         """Train all arms, and test them before, and at `points` equal distances."""
         updates = max(1, round(self.settings.steps / (COPIES * HORIZON)))
         tests = [self.test()]
         steps = [0]
         marks = {round(updates * (point + 1) / points) for point in range(points)}
         for update in range(1, updates + 1):
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.settings.learning_rate * (1.0 - (update - 1) / updates)
             self._update(rewards)
             if update in marks:
                 steps.append(update * COPIES * HORIZON)
