@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rewardlab.training.guidance import Guided
     from rewardlab.training.hacking import HackingMonitor
     from rewardlab.training.loop import StepReport, Trainer, Training, TrainingStopped, train
+    from rewardlab.training.machine_q import MachineQLearning, machine_q_learning
     from rewardlab.training.metrics import RunFolder
     from rewardlab.training.preferences import PreferenceTraining, train_on_preferences
     from rewardlab.training.replay import FailureReplay
@@ -38,6 +39,7 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.training.guidance": ["Guided"],
         "rewardlab.training.hacking": ["HackingMonitor"],
         "rewardlab.training.loop": ["StepReport", "Trainer", "Training", "TrainingStopped", "train"],
+        "rewardlab.training.machine_q": ["MachineQLearning", "machine_q_learning"],
         "rewardlab.training.metrics": ["RunFolder"],
         "rewardlab.training.preferences": ["PreferenceTraining", "train_on_preferences"],
         "rewardlab.training.replay": ["FailureReplay"],
@@ -59,6 +61,7 @@ __all__ = [
     "Fixed",
     "Guided",
     "HackingMonitor",
+    "MachineQLearning",
     "PreferenceTraining",
     "RunFolder",
     "SelfImprove",
@@ -73,6 +76,7 @@ __all__ = [
     "credit",
     "curricula",
     "guidance",
+    "machine_q_learning",
     "objectives",
     "train",
     "train_on_preferences",

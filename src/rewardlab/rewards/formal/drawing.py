@@ -39,10 +39,10 @@ def to_svg(machine: RewardMachine) -> str:
     arrows = _arrows(machine)
     places, width, height = _layout(len(table.states), list(arrows))
     style = (
-        "text{font:13px sans-serif;fill:#222;text-anchor:middle}.label{font-size:11.5px}circle,path{fill:none;stroke:#222;"
-        "stroke-width:1.4}.head{fill:#222;stroke:none}.end{fill:#d7efe9}"
-        "@media(prefers-color-scheme:dark){text{fill:#eee}circle,path{stroke:#ddd}.head{fill:#ddd}.end{fill:#24564c}"
-        "}"
+        "text{font:13px sans-serif;fill:#222;text-anchor:middle}circle,path{fill:none;stroke:#222;stroke-width:1.4}"
+        ".label{font-size:11.5px;paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:round}"
+        ".head{fill:#222;stroke:none}.end{fill:#d7efe9}@media(prefers-color-scheme:dark){text{fill:#eee}"
+        ".label{stroke:#1e2129}circle,path{stroke:#ddd}.head{fill:#ddd}.end{fill:#24564c}}"
     )
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" '
