@@ -24,5 +24,5 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.formal.probabilities": ["TraceProbability", "long_run_probability", "trace_probability"],
         "rewardlab.rewards.formal.syntax": ["Formula", "FormulaError", "parse_formula", "parse_guard"],
     },
-    rooms=["objectives"],
+    rooms=["expressivity", "objectives"],
 )

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "rewardlab.rewards.formal.objectives.base": ["NotAReward", "Objective"],
         "rewardlab.rewards.formal.objectives.law": ["ReturnLaw", "TooManyReturns", "return_law", "sampled_law"],
+        "rewardlab.rewards.formal.objectives.logic": ["MachineReturn", "TemporalLogic"],
         "rewardlab.rewards.formal.objectives.programmes": ["CMDP", "ConstrainedSolution", "InfeasibleConstraints"],
         "rewardlab.rewards.formal.objectives.returns": [
             "CVaR",

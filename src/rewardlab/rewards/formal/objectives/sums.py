@@ -19,10 +19,11 @@ from rewardlab.rewards.formal.objectives.base import (
     expected_table,
     magnitude,
     reward_table,
+    scalar,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rewardlab.environments.tabular import MarkovDecisionProcess
     from rewardlab.rewards.base import Reward
@@ -173,8 +174,9 @@ class Regularised(Objective):
 
     Args:
         strength: at least 0.
-        kind: "entropy" rewards it (F is minus the entropy); "kl" keeps near a prior policy.
+        kind: "entropy" rewards it (F is minus the entropy); "kl" keeps near a prior policy; "function" takes any F.
         prior: float64[S, A], for "kl".
+        function: of the chances float64[A] of the actions in a state, to a number; for "function".
         rewards: float[S], [S, A] or [S, A, S]; those of the process for None.
         discount: in [0, 1); that of the process for None.
 
@@ -182,8 +184,9 @@ class Regularised(Objective):
     """
 
     strength: float
-    kind: Literal["entropy", "kl"] = "entropy"
+    kind: Literal["entropy", "kl", "function"] = "entropy"
     prior: Any = None
+    function: Callable[[Floats], float] | None = None
     rewards: Any = None
     discount: float | None = None
     formalism: ClassVar[str] = "RRL"
@@ -191,8 +194,10 @@ class Regularised(Objective):
     def __post_init__(self) -> None:
         if not (np.isfinite(self.strength) and self.strength >= 0):
             raise ValueError(f"strength must be at least 0, got {self.strength}")
-        if self.kind not in ("entropy", "kl"):
-            raise ValueError(f'kind must be "entropy" or "kl", got {self.kind!r}')
+        if self.kind not in ("entropy", "kl", "function"):
+            raise ValueError(f'kind must be "entropy", "kl" or "function", got {self.kind!r}')
+        if (self.kind == "function") != (self.function is not None):
+            raise ValueError('a function is needed for kind="function", and for nothing else')
         if (self.kind == "kl") != (self.prior is not None):
             raise ValueError('a prior policy is needed for kind="kl", and for nothing else')
 
@@ -201,6 +206,10 @@ class Regularised(Objective):
         policy = mdp.policy_table(policy)
         share = check_discount(mdp, self.discount)
         visits = tabular.occupancy(mdp.transitions, policy, mdp.initial, share)
+        table = expected_table(mdp, self.rewards)
+        if self.function is not None:
+            penalty = np.array([scalar(self.function(row), f"the chances {row.tolist()}", "F") for row in policy])
+            return float((visits * (table - self.strength * penalty[:, None])).sum())
         seen = visits > 0
         forbidden = seen & (self._prior(mdp) == 0)
         if forbidden.any():
@@ -208,12 +217,14 @@ class Regularised(Objective):
         logs = np.where(
             seen, np.log(np.where(seen, policy / np.where(self._prior(mdp) > 0, self._prior(mdp), 1), 1)), 0
         )
-        return float((visits * (expected_table(mdp, self.rewards) - self.strength * logs)).sum())
+        return float((visits * (table - self.strength * logs)).sum())
 
     def solve(self, mdp: MarkovDecisionProcess) -> Floats:
         """The optimal policy float64[S, A], by soft value iteration; needs a strength above 0."""
         if not self.strength:
             return Markov(self.rewards, self.discount).solve(mdp)
+        if self.function is not None:
+            raise ValueError('kind="function" has no known solution; use "entropy" or "kl"')
         prior = self._prior(mdp)
         table = expected_table(mdp, self.rewards) + self.strength * np.log(np.maximum(prior, 1e-300))
         share = check_discount(mdp, self.discount)
