@@ -15,6 +15,7 @@ from rewardlab.learning.design import (
     QLearning,
     Reinforce,
     Run,
+    SideBySide,
     adaptive,
     invariant_only,
     policy_table,
@@ -183,6 +184,27 @@ def test_learners_learn_repeat_and_share_random_numbers(kind: str) -> None:
     assert curve.values[-1].min() > 0.8 * best
     assert curve.until(0.8 * float(best))[0] < 400
     assert curve.until(9.0).tolist() == [400, 400]
+
+
+def test_designers_side_by_side_do_what_each_does_alone(tmp_path) -> None:
+    world = corridor(4)
+    size = {"states": world.states, "actions": 2, "copies": 2}
+
+    def curve(designer) -> np.ndarray:
+        learner = Reinforce(world.states, 2, designer.copies, rate=0.5, discount=0.9)
+        run = Run(world=world, learner=learner, designer=designer, horizon=8, streams=np.arange(designer.copies) % 2)
+        return run.learn(40, every=10).values
+
+    both = SideBySide({"explors": ExploRS(**size), "lirpg": LIRPG(**size)})
+    values = curve(both)
+    assert np.array_equal(values[:, both.parts["explors"]], curve(ExploRS(**size)))
+    assert np.array_equal(values[:, both.parts["lirpg"]], curve(LIRPG(**size)))
+    both.save(tmp_path / "both.npz")
+    again = SideBySide({"explors": ExploRS(**size), "lirpg": LIRPG(**size)})
+    again.load(tmp_path / "both.npz")
+    assert np.array_equal(again.designers["lirpg"].designed, both.designers["lirpg"].designed)
+    with pytest.raises(ValueError, match="equally often, got {'a': 5, 'b': 3}"):
+        SideBySide({"a": ExploRS(**size), "b": LIRPG(**size, every=3)})
 
 
 def test_returns_within_a_horizon_are_those_of_many_walks() -> None:

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.learning.design.adaptation": ["AdaptiveDesigner", "adaptive", "invariant_only", "policy_table"],
         "rewardlab.learning.design.counting": ["CallableCount", "Count", "GridCount", "HashCount", "TabularCount"],
         "rewardlab.learning.design.designed": ["Certificate", "DesignedReward"],
-        "rewardlab.learning.design.designer": ["Designer", "Episodes"],
+        "rewardlab.learning.design.designer": ["Designer", "Episodes", "SideBySide"],
         "rewardlab.learning.design.neural": ["NeuralExploRS"],
         "rewardlab.learning.design.programme": ["Infeasible", "Leaves", "explicable"],
         "rewardlab.learning.design.rivals": ["LIRPG", "SORS", "FixedDesign", "PotentialDesign"],

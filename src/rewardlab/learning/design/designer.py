@@ -151,3 +151,62 @@ def check_discount(discount: float, *, below_one: bool = False) -> None:
     """A discount must lie in [0, 1], and below 1 where sums without an end are taken."""
     if not 0.0 <= discount <= 1.0 or (below_one and discount >= 1.0):
         raise ValueError(f"discount must lie in [0, 1{')' if below_one else ']'}, got {discount}")
+
+
+class SideBySide(Designer):
+    """Several designers in one array of copies, so that their learners share one loop; all redesign equally often.
+
+    Args:
+        designers: by name, in the order of their copies.
+    """
+
+    def __init__(self, designers: Mapping[str, Designer]) -> None:
+        rhythms = {name: designer.every for name, designer in designers.items()}
+        if len(set(rhythms.values())) != 1:
+            raise ValueError(f"designers side by side must redesign equally often, got {rhythms or 'none'}")
+        self.designers = dict(designers)
+        self.every = next(iter(rhythms.values()))
+        bounds = np.cumsum([0, *(designer.copies for designer in designers.values())])
+        self.copies = int(bounds[-1])
+        self.parts = {
+            name: slice(int(low), int(high)) for name, low, high in zip(designers, bounds[:-1], bounds[1:], strict=True)
+        }
+        """Which copies belong to each."""
+
+    def shape(  # noqa: D102 - documented on Designer
+        self,
+        observation: NDArray[Any],
+        action: NDArray[Any],
+        next_observation: NDArray[Any],
+        terminated: NDArray[np.bool_],
+        reward: Floats,
+    ) -> Floats:
+        shaped = np.empty(self.copies)
+        for name, part in self.parts.items():
+            shaped[part] = self.designers[name].shape(
+                observation[part], action[part], next_observation[part], terminated[part], reward[part]
+            )
+        return shaped
+
+    def update(self, episodes: Episodes, policy: Floats | None = None) -> None:  # noqa: D102
+        for name, part in self.parts.items():
+            own = Episodes(
+                observations=episodes.observations[:, :, part],
+                actions=episodes.actions[:, :, part],
+                rewards=episodes.rewards[:, :, part],
+                probabilities=episodes.probabilities[:, :, part],
+                present=episodes.present[:, :, part],
+            )
+            self.designers[name].update(own, None if policy is None else policy[part])
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:  # noqa: D102
+        return {
+            f"{name}/{key}": value
+            for name, designer in self.designers.items()
+            for key, value in designer.state_dict().items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:  # noqa: D102
+        for name, designer in self.designers.items():
+            start = f"{name}/"
+            designer.load_state_dict({key[len(start) :]: v for key, v in state.items() if key.startswith(start)})

@@ -6,12 +6,13 @@ All arms and all copies of one seed run in one array, and the arms of a copy sha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rewardlab.environments.tabular import MarkovDecisionProcess
-from rewardlab.learning.design.designer import Designer
+from rewardlab.learning.design.designer import Designer, SideBySide
 from rewardlab.learning.design.rivals import LIRPG, SORS
 from rewardlab.learning.design.self_design import ExploRS
 from rewardlab.learning.design.tabular_learning import LearningCurve, Reinforce, Run, return_within
@@ -89,15 +90,13 @@ class ChainArms:
         return dict(zip(PARTS, curve.values[-1].reshape(len(PARTS), self.copies), strict=True))
 
     def rivals(self) -> dict[str, NDArray[np.float64]]:
-        """Final return with SORS and with LIRPG."""
-        found = {}
-        rivals: dict[str, Designer] = {
-            "sors": SORS(states=62, actions=2, copies=self.copies, seed=self.seed),
-            "lirpg": LIRPG(states=62, actions=2, copies=self.copies),
-        }
-        for name, designer in rivals.items():
-            found[name] = self._learn(designer, self.copies).values[-1]
-        return found
+        """Final return of ExploRS, SORS and LIRPG: float[copy] each."""
+        size: dict[str, Any] = {"states": 62, "actions": 2, "copies": self.copies}
+        designer = SideBySide(
+            {"explors": ExploRS(**size), "sors": SORS(**size, seed=self.seed), "lirpg": LIRPG(**size)}
+        )
+        final = self._learn(designer, designer.copies).values[-1]
+        return {name: final[part] for name, part in designer.parts.items()}
 
     def _learn(self, designer: Designer, count: int) -> LearningCurve:
         run = Run(

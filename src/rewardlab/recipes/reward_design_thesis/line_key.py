@@ -65,6 +65,15 @@ class LineKeyArms:
             "adaptive": self._learn(follower).area(),
         }
 
+    def sizes(self) -> dict[str, NDArray[np.float64]]:
+        """The adaptive design beside the smallest of the rewards that are as informative as can be, which are many."""
+        smallest = explicable(self.world, structure=self.leaves, maximum=MAXIMUM, penalty=1e-5)
+        follower = adaptive(self.world, structure=self.leaves, maximum=MAXIMUM, copies=self.copies)
+        return {
+            "smallest": self._learn(FixedDesign(smallest.array, self.copies)).area(),
+            "adaptive": self._learn(follower).area(),
+        }
+
     def _learn(self, designer: Designer) -> LearningCurve:
         count = designer.copies
         run = Run(
