@@ -13,6 +13,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.transitions": ["StatefulReward", "TransitionReward"],
         "rewardlab.rewards.recorded": ["EnvironmentReturn"],
         "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic", "kinesthetic_mean"],
+        "rewardlab.rewards.formal.ltlf": ["LTLf"],
+        "rewardlab.rewards.formal.machines": ["RewardMachine"],
         "rewardlab.rewards.return_difference": ["ReturnDifference"],
         "rewardlab.rewards.schedules": ["Linear"],
         "rewardlab.rewards.spec": [
@@ -48,5 +50,5 @@ __getattr__, __dir__, __all__ = lazy_names(
             "hybrid",
         ],
     },
-    rooms=["algebra", "verifiers"],
+    rooms=["algebra", "formal", "verifiers"],
 )
