@@ -14,6 +14,7 @@ RECIPES = Registry(
         "gpm": "rewardlab.recipes.gpm:RECIPE",
         "harmo": "rewardlab.recipes.harmo:RECIPE",
         "pal": "rewardlab.recipes.pal:RECIPE",
+        "lucy-skg": "rewardlab.recipes.lucy_skg:RECIPE",
         "micro": "rewardlab.recipes.micro:RECIPE",
         "multi-turn-guide": "rewardlab.recipes.multi_turn_guide:RECIPE",
         "oprl": "rewardlab.recipes.oprl:RECIPE",
