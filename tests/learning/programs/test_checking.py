@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rewardlab as rl
-from rewardlab.learning.programs import ProgramFailed, Report, transitions_of_many
+from rewardlab.learning.programs import ProgramFailed, Report, Scalar, transitions_of_many
 from rewardlab.rewards.spec import from_spec
 from rewardlab.types import Status, Trajectory
 from tests.learning.programs.adapter import View, program, states
@@ -197,7 +197,7 @@ def test_a_gymnasium_environment_gives_the_sample() -> None:
             self._observation = observation
 
         @property
-        def angle(self) -> rl.learning.programs.Scalar:
+        def angle(self) -> Scalar:
             """of the pole, in radians"""
             return self._observation[..., 2]
 
@@ -208,3 +208,50 @@ def test_a_gymnasium_environment_gives_the_sample() -> None:
     assert report.mean == pytest.approx(1.0, abs=0.05)
     with pytest.raises(TypeError, match="expected a Gymnasium environment, array trajectories, or"):
         made.check(3, view=Cart)
+
+
+def test_all_programs_are_compared_and_failures_are_shown() -> None:
+    from rewardlab.learning.programs import compare_programs
+
+    observations, actions = states(8)
+    ended = np.zeros(8, dtype=bool)
+
+    def train(reward: Any, seed: int) -> float:
+        return float(reward.transition(observations, actions, observations, ended).mean()) + seed
+
+    good = rl.RewardProgram(source=program("return 1.0"))
+    raises = rl.RewardProgram(source=program("return [][0]"))
+    missing = rl.RewardProgram(source="", failure="no code block")
+    found = compare_programs(
+        [good, raises, missing], train, view=View, beside={"expert": good.as_reward(View)}, seeds=[0, 1]
+    )
+    assert found.mean == found.worst == 1.5
+    assert set(found.failures) == {raises.hash, "failed 2"}
+    assert "IndexError" in found.table()
+    assert "3 programs, 2 failed" in found.table()
+    with pytest.raises(ValueError, match="the same program stands there twice"):
+        compare_programs([good, good], train, view=View)
+
+
+def test_a_program_is_the_reward_of_a_real_environment() -> None:
+    gymnasium = pytest.importorskip("gymnasium")
+    from rewardlab.environments.control import RewardWrapper
+
+    class Cart:
+        """A pole on a cart."""
+
+        def __init__(self, observation: Any) -> None:
+            self._observation = observation
+
+        @property
+        def angle(self) -> Scalar:
+            """of the pole, in radians"""
+            return self._observation[..., 2]
+
+    reward = rl.RewardProgram(source=program("return float(np.cos(self.angle))")).as_reward(Cart)
+    environment = RewardWrapper(gymnasium.make("CartPole-v1"), reward)
+    environment.reset(seed=0)
+    for _ in range(3):
+        observation, value, *_, info = environment.step(0)
+        assert value == pytest.approx(np.cos(observation[2]))
+        assert info["environment_reward"] == 1.0

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         ],
         "rewardlab.learning.programs.answers": ["NoRecordedAnswer", "RecordedAnswers", "extract_program"],
         "rewardlab.learning.programs.checking": ["Report", "check_program"],
+        "rewardlab.learning.programs.comparing": ["Comparison", "compare_programs"],
         "rewardlab.learning.programs.problems": ["Problem"],
         "rewardlab.learning.programs.program": [
             "ProgramFailed",
