@@ -61,4 +61,5 @@ __getattr__, __dir__, __all__ = lazy_names(
         ],
         "rewardlab.learning.rows": ["PairRows", "RankRows", "RatingRows", "StepRows"],
     },
+    rooms=["design"],
 )

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.functions": ["FunctionReward", "reward"],
         "rewardlab.rewards.transitions": ["StatefulReward", "TransitionReward"],
         "rewardlab.rewards.recorded": ["EnvironmentReturn"],
+        "rewardlab.rewards.table": ["TableReward"],
         "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic", "kinesthetic_mean"],
         "rewardlab.rewards.formal.ltlf": ["LTLf"],
         "rewardlab.rewards.formal.machines": ["RewardMachine"],
