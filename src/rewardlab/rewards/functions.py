@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import functools
 import inspect
 import threading
 from collections.abc import Callable, Coroutine, Sequence
@@ -138,8 +139,12 @@ class FunctionReward(Reward):
         return replace(self, options={**self.options, **options})
 
     def _arguments(self) -> list[str]:
+        return list(self._argument_names)
+
+    @functools.cached_property
+    def _argument_names(self) -> tuple[str, ...]:  # read once: on-line, a signature costs more than most rewards
         injected = self._injected()
-        return [name for name in inspect.signature(self.function).parameters if name in injected]
+        return tuple(name for name in inspect.signature(self.function).parameters if name in injected)
 
     def _score(self, trajectories: Sequence[Trajectory], progress: float | None) -> Scores:
         if self.per == "transition":

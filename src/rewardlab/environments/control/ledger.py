@@ -20,6 +20,9 @@ from rewardlab.types.trees import tree_map, tree_paths
 Floats = NDArray[np.float64]
 OnFailure = Literal["raise", "flag"]
 
+PENDING = 64
+"""How many steps wait at most before they are added to the books of their trajectories."""
+
 
 class RewardFailure(FloatingPointError):
     """A simulator or a reward gave a number that is none; the message names the environment, the step and the part."""
@@ -84,14 +87,17 @@ class Ledger:
         self.stepping.start(count)
         self.failed, self.reasons = None, {}
         self._returns, self._earned = np.zeros(count), np.zeros(count)
-        self._lengths = np.zeros(count, dtype=np.int64)
         self._totals = [np.zeros(count) for _ in self._parts]
+        self._clock, self._begun = 0, np.zeros(count, dtype=np.int64)
+        self._pending: list[tuple[Floats, Floats, dict[str, Floats]]] = []
 
     def forget(self, mask: NDArray[np.bool_]) -> None:
         """The environments of `mask` begin a new trajectory."""
+        self._add_up()
         self.stepping.reset(mask)
-        for column in (self._returns, self._earned, self._lengths, *self._totals):
+        for column in (self._returns, self._earned, *self._totals):
             column[mask] = 0
+        self._begun[mask] = self._clock
         if self.failed is not None:
             self.failed = self.failed & ~mask
             self.reasons = {index: text for index, text in self.reasons.items() if self.failed[index]}
@@ -138,6 +144,7 @@ class Ledger:
             float64[N] and the parts.
         """
         stepping = self.stepping
+        self._clock += 1
         if fresh is not None and fresh.all():
             self.forget(fresh)
             return np.zeros(self.count), {name: np.zeros(self.count) for name in self._parts}
@@ -155,7 +162,6 @@ class Ledger:
         parts = stepping.parts
         if real is None:
             self.steps += self.count
-            self._lengths += 1
         else:
             assert fresh is not None
             self.forget(fresh)
@@ -163,15 +169,24 @@ class Ledger:
             parts = {name: np.where(fresh, 0.0, part) for name, part in parts.items()}
             earned = np.where(fresh, 0.0, earned)
             self.steps += int(real.sum())
-            self._lengths += real
-        # a sum is finite only where all of it is; the cases where it is not are looked at one by one
+        # what is not finite, or too large to be squared, is looked at value by value
         if self.failed is not None or not (_sane(values) and _all_sane(next_observation)):
             values = self._failures(values, next_observation, fresh)
-        self._returns += values
-        self._earned += earned
+        self._pending.append((values, earned, parts))
+        if len(self._pending) >= PENDING:
+            self._add_up()
+        return values.copy(), parts  # whoever gets rewards may change them in place
+
+    def _add_up(self) -> None:
+        """Enter the steps that wait: adding many at once costs little more than adding one."""
+        if not self._pending:
+            return
+        values, earned, parts = zip(*self._pending, strict=True)
+        self._pending = []
+        self._returns += np.add.reduce(values)
+        self._earned += np.add.reduce(earned)
         for total, name in zip(self._totals, self._parts, strict=True):
-            total += parts[name]
-        return values, parts
+            total += np.add.reduce([one[name] for one in parts])
 
     def finished(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
         """The books of the trajectories that ended with this step, as columns with one row for each environment.
@@ -182,10 +197,11 @@ class Ledger:
         Returns:
             `return`, `environment_return`, `length` and `parts`, zero where nothing ended; each is also in `episodes`.
         """
+        self._add_up()
         summary = {
             "return": np.where(ended, self._returns, 0.0),
             "environment_return": np.where(ended, self._earned, 0.0),
-            "length": np.where(ended, self._lengths, 0),
+            "length": np.where(ended, self._clock - self._begun, 0),
             "parts": {name: np.where(ended, total, 0.0) for name, total in zip(self._parts, self._totals, strict=True)},
         }
         for index in np.flatnonzero(ended).tolist():
@@ -197,10 +213,11 @@ class Ledger:
 
     def _failures(self, values: Floats, next_observation: Any, fresh: NDArray[np.bool_] | None) -> Floats:
         """Raise, or mark the trajectories in which a number is none; they stay marked until they end."""
+        steps = self._clock - 1 - self._begun
         known = np.zeros(self.count, dtype=np.bool_) if self.failed is None else self.failed
         wrong = ~np.isfinite(values)
         for index in np.flatnonzero(wrong & ~known).tolist():
-            self.reasons[index] = f"step {self._lengths[index] - 1}: {self.stepping.failure(index)}"
+            self.reasons[index] = f"step {steps[index]}: {self.stepping.failure(index)}"
         for path, column in tree_paths(next_observation):
             if column.dtype.kind not in "fc":
                 continue
@@ -209,7 +226,7 @@ class Ledger:
                 flat = column[index].reshape(-1)
                 where = f"observation ({path})" if path else "observation"
                 self.reasons[index] = (
-                    f"step {self._lengths[index] - 1}: the simulator's {where} holds {flat[~np.isfinite(flat)][0]}"
+                    f"step {steps[index]}: the simulator's {where} holds {flat[~np.isfinite(flat)][0]}"
                 )
             wrong |= rows
         if fresh is not None:
@@ -268,6 +285,8 @@ def row_of(columns: Any, index: int) -> Any:
 
 def copied(observation: Any) -> Any:
     """Observations that stay what they are when the environment, or its user, writes into the same memory."""
+    if isinstance(observation, np.ndarray):
+        return observation.copy()
     return tree_map(lambda leaf: np.array(leaf), observation)
 
 
@@ -298,8 +317,9 @@ def check_observation_space(space: Any) -> None:
     visit(space, "")
 
 
-def _sane(values: Any) -> bool:
-    return math.isfinite(np.add.reduce(values, axis=None))
+def _sane(values: NDArray[Any]) -> bool:
+    flat = values.ravel()
+    return math.isfinite(flat.dot(flat))  # squares cannot cancel out, and this is the quickest way through an array
 
 
 def _all_sane(observation: Any) -> bool:

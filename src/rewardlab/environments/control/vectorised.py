@@ -86,7 +86,7 @@ class VectorRewardWrapper(LedgerFront, VectorWrapper):
             infos["reward_failed"], infos["_reward_failed"] = self._ledger.failed.copy(), self._everywhere
         self._last, self._ended = after, None
         ended = terminated | truncated
-        if ended.any():
+        if np.count_nonzero(ended):  # quicker than `any`
             infos["reward_episode"], infos["_reward_episode"] = self._ledger.finished(ended), ended.copy()
             if same_step:
                 self._ledger.forget(ended)

@@ -7,6 +7,7 @@ others needs no entry here: it defines `combine_transitions(values, progress)`, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -132,10 +133,14 @@ def _kinesthetic(reward: Kinesthetic) -> Combine:
     by_product = reward.sign == "product"
     names = tuple(reward.parts)
     in_range = getattr(reward, "in_range", None)
+    every = (
+        100 if getattr(reward, "normalise", "warn") == "warn" else 1
+    )  # a warning, told once, need not be looked for often
+    steps = itertools.count()
 
     def combine(values: list[Floats], progress: float | None) -> Floats:
         sizes = [np.abs(value) for value in values]
-        if in_range is not None and any(np.maximum.reduce(size) > 1.0 for size in sizes):
+        if in_range is not None and next(steps) % every == 0 and any(np.maximum.reduce(size) > 1.0 for size in sizes):
             values = list(in_range(dict(zip(names, values, strict=True))))
             sizes = [np.abs(value) for value in values]
         size = sizes[0] ** exponents[0]

@@ -6,6 +6,7 @@ environment.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -161,12 +162,33 @@ class FunctionNode(Node):
     def __init__(self, reward: FunctionReward, path: str) -> None:
         super().__init__(reward, path)
         self._names = tuple(reward._arguments())
-        self._function = reward.function
-        self._options = dict(reward.options)
+        self._call = functools.partial(reward.function, **reward.options) if reward.options else reward.function
 
     def advance(self, state: Any, transition: Transition) -> tuple[Floats, Any]:  # noqa: D102
-        value = self._function(**{name: getattr(transition, name) for name in self._names}, **self._options)
+        value = self._call(**{name: getattr(transition, name) for name in self._names})
         return column(value, len(transition.terminated), self.reward), None
+
+
+class PotentialNode(Node):
+    """Shaping by a potential: its phi is made a node once, and asked about the states left and reached.
+
+    Args:
+        reward: a `Potential`.
+        path: its name among the parts.
+        phi: the node of its phi, which is no part of its own.
+    """
+
+    def __init__(self, reward: Any, path: str, phi: Node) -> None:
+        super().__init__(reward, path)
+        self._phi, self._between = phi, reward.between
+
+    def advance(self, state: Any, transition: Transition) -> tuple[Floats, Any]:  # noqa: D102
+        now = transition
+        left, reached = (
+            self._phi.advance(None, Transition(place, None, place, np.zeros_like(now.terminated)))[0]
+            for place in (now.observation, now.next_observation)
+        )
+        return self._between(left, reached, now.terminated), None
 
 
 class EnvironmentNode(Node):
@@ -198,9 +220,12 @@ def column(value: Any, count: int, reward: Reward) -> Floats:
     Raises:
         ValueError: another shape.
     """
-    if hasattr(value, "detach"):  # a torch tensor, on whatever device
-        value = value.detach().cpu().numpy()
-    result = np.asarray(value, dtype=np.float64)
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        result = value
+    else:
+        if hasattr(value, "detach"):  # a torch tensor, on whatever device
+            value = value.detach().cpu().numpy()
+        result = np.asarray(value, dtype=np.float64)
     if result.shape != (count,):
         raise ValueError(
             f"{reward.label} returned shape {result.shape} for {count} transitions; return one value each, float[N] "

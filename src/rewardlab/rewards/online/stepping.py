@@ -19,6 +19,7 @@ from rewardlab.rewards.online.nodes import (
     Floats,
     FunctionNode,
     Node,
+    PotentialNode,
     StatefulNode,
     Transition,
     TransitionNode,
@@ -26,6 +27,7 @@ from rewardlab.rewards.online.nodes import (
 )
 from rewardlab.rewards.online.running import RunningNode, RunningNormalise
 from rewardlab.rewards.recorded import EnvironmentReturn
+from rewardlab.rewards.shaping.potentials import Potential
 from rewardlab.rewards.transitions import (
     StatefulReward,
     TransitionReward,
@@ -185,6 +187,8 @@ def node_of(reward: Reward, path: str = "") -> Node:
         return RunningNode(reward, path, _children(reward, path)[0])
     if isinstance(reward, StatefulReward):
         return StatefulNode(reward, path)
+    if type(reward) is Potential:
+        return PotentialNode(reward, path, node_of(reward.phi))
     if isinstance(reward, TransitionReward):
         return TransitionNode(reward, path)
     if isinstance(reward, Cache):  # nothing comes twice on-line, so there is nothing to remember
@@ -304,8 +308,8 @@ def _why(reward: Reward) -> str:
         reason = (
             "it is a coroutine, and no environment waits for one"
             if reward.is_async
-            else f"it is a function of a whole {reward.per}; name observation, action, next_observation or terminated "
-            "among its arguments, and it becomes one of transitions"
+            else f"it is a function of a whole {reward.per}; one that names observation or next_observation among its "
+            "arguments is a function of transitions, and @rewardlab.reward(per='transition') makes any other one"
         )
     elif isinstance(reward, Verifier):
         reason = "it checks a finished chat against its reference, and environments give array transitions"
