@@ -122,6 +122,7 @@ CLAIMS = (
         margin=0.5,
         unit=_LAST,
     ),
+    Claim(name="medium", statement="utility at every step, weight 1: kinesthetic above the mean", unit=_AREA),
     Claim(
         name="counter",
         statement="counter-world (touch the ball): the mean is not worse than kinesthetic by .03",
@@ -134,9 +135,6 @@ CLAIMS = (
         margin=0.03,
         gated=False,
         unit=_AREA,
-    ),
-    Claim(
-        name="medium", statement="utility at every step, weight 1: kinesthetic above the mean", gated=False, unit=_AREA
     ),
     Claim(
         name="light", statement="utility at every step, weight .3: kinesthetic above the mean", gated=False, unit=_AREA
