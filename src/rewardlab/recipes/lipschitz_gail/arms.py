@@ -54,7 +54,7 @@ class Arm:
 class Budget:
     """How long everything runs; the same for all arms."""
 
-    steps: int = 7_000
+    steps: int = 6_000
     random_steps: int = 1_000
     batch: int = 64
     hidden: tuple[int, ...] = (64, 64)
@@ -62,6 +62,8 @@ class Budget:
     entropy: float = 1e-3
     discount: float = 0.98
     evaluations: int = 20
+    fitted: int = 300
+    """Updates of a discriminator that is fitted before, and stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ class Imitation:
         self.demonstrations = Demonstrations.sample(seed)
         self.expert = torch.from_numpy(self.demonstrations.points)
         seeds = [1_000 * seed + place for place in range(4)]
-        self.actor = stacked_mlp((STATE, *hidden, 1), [seeds[0]] * count, activation="relu")
+        self.actor = stacked_mlp((STATE, *hidden, 1), [seeds[0]] * count, activation="relu", output_gain=0.01)
         self.critics = stacked_mlp(
             (WIDTH, *hidden, 1), [seeds[1]] * count + [seeds[2]] * count, activation="relu"
         )  # both critics of all arms
@@ -241,7 +243,7 @@ class Imitation:
             seed=self.seed,
         )
         draw = np.random.default_rng([self.seed, 2])
-        for _ in range(300):
+        for _ in range(self.budget.fitted):
             angle, rest = draw.uniform(-np.pi, np.pi, 100), draw.uniform(-1, 1, (2, 100))
             agent = torch.from_numpy(np.stack([np.cos(angle), np.sin(angle), *rest], axis=1)).float()
             reward.fit_step(_columns(agent), _columns(self.expert))
