@@ -225,3 +225,5 @@ def test_designer_and_learner_have_as_many_copies() -> None:
     world = corridor()
     with pytest.raises(ValueError, match="designer has 1 copies and the learner 2"):
         Run(world=world, learner=Reinforce(6, 2, 2), designer=FixedDesign(world.rewards))
+    with pytest.raises(ValueError, match=r"learner is for \(5, 2\) states and actions, the world has \(6, 2\)"):
+        Run(world=world, learner=Reinforce(5, 2))

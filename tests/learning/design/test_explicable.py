@@ -139,7 +139,7 @@ def test_messages_about_the_target_and_the_options() -> None:
         explicable(world, active=[0, 1])
     with pytest.raises(ValueError, match="active names state 9"):
         explicable(world, active=[4, 9])
-    with pytest.raises(ValueError, match="budget must not be negative"):
+    with pytest.raises(ValueError, match="budget must be a number of states from 0, got -1"):
         explicable(world, budget=-1)
     with pytest.raises(ValueError, match="maximum must be a positive number, got 0"):
         explicable(world, maximum=0.0)

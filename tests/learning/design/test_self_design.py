@@ -176,6 +176,10 @@ def test_the_wrapper_keeps_the_original_reward_and_counts_cut_episodes() -> None
         DesignedEnvironment(Corridor(), designer, lambda seen: np.zeros(3))._probabilities(np.arange(2))
     with pytest.raises(ValueError, match="needs discrete actions, got Box"):
         DesignedEnvironment(gymnasium.make("Pendulum-v1"), designer)
+    with pytest.raises(ValueError, match="designer is for 3 actions, and the environment has 2"):
+        DesignedEnvironment(Corridor(), ExploRS(states=4, actions=3))
+    with pytest.raises(ValueError, match="designer is for 9 states, and the environment has 4"):
+        DesignedEnvironment(Corridor(), ExploRS(states=9, actions=2))
     with pytest.raises(ValueError, match="designer with one copy, got 3"):
         DesignedEnvironment(Corridor(), ExploRS(states=4, actions=2, copies=3))
 

@@ -323,8 +323,8 @@ def explicable(
         if found is None:
             raise design.infeasible(_free(design, chosen), f"the {len(chosen)} active states")
         return design.designed(found[1], active=chosen)
-    if budget < 0:
-        raise ValueError(f"budget must not be negative, got {budget}")
+    if not isinstance(budget, (int, np.integer)) or budget < 0:
+        raise ValueError(f"budget must be a number of states from 0, got {budget!r}")
     others = [int(state) for state in np.flatnonzero(design.constraints.live) if state not in set(goals)]
     chosen, table = goals, None
     found = design.solve(_free(design, chosen))

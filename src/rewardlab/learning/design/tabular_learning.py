@@ -191,6 +191,11 @@ class Run:
         copies = len(self.learner.probabilities)
         if self.designer is not None and self.designer.copies != copies:
             raise ValueError(f"the designer has {self.designer.copies} copies and the learner {copies}")
+        if self.learner.probabilities.shape[1:] != self.world.rewards.shape:
+            raise ValueError(
+                f"the learner is for {self.learner.probabilities.shape[1:]} states and actions, the world has "
+                f"{self.world.rewards.shape}"
+            )
         self._streams = np.arange(copies) if self.streams is None else np.asarray(self.streams, dtype=np.int64)
         self._generator = np.random.default_rng(self.seed)
         self._past = deque(maxlen=self.window)

@@ -48,6 +48,12 @@ class DesignedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
             raise ValueError(f"actions must start at 0, got {space}")
         if designer.copies != 1:
             raise ValueError(f"one environment needs a designer with one copy, got {designer.copies}")
+        seen = environment.observation_space
+        known = (("actions", space.n), ("states", seen.n if isinstance(seen, gymnasium.spaces.Discrete) else None))
+        for what, count in known:
+            given = getattr(designer, what, None)
+            if None not in (given, count) and given != count:
+                raise ValueError(f"the designer is for {given} {what}, and the environment has {count}")
         self.designer, self.policy = designer, policy
         self.on_episode: Callable[[list[float]], Any] | None = None
         """Called with the original rewards of each episode when it has ended."""
