@@ -289,6 +289,8 @@ def _fingerprint(value: Any) -> Any:
     if isinstance(value, Reward):
         content = {entry.name: _fingerprint(getattr(value, entry.name)) for entry in fields(value)}
         return {"type": type(value).short_name or place_of(type(value)), "version": type(value).version, **content}
+    if hasattr(type(value), "fingerprint"):
+        return _fingerprint(value.fingerprint())
     if isinstance(value, Mapping):
         return {str(key): _fingerprint(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

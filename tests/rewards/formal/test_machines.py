@@ -149,6 +149,26 @@ def test_a_step_that_no_line_mentions_needs_a_sink_that_is_said() -> None:
     assert RewardMachine.from_text(text, otherwise="stay").follow([["lava"], ["goal"]]) == (["0", "0", "1"], [0, 1])
 
 
+def test_lines_that_overlap_count_in_their_order_when_asked() -> None:
+    text = "0\n[2]\n(0,0,'!a&!f',0)\n(0,1,'a',0)\n(0,2,'f',ConstantRewardFunction(1))\n(0,2,'a&f',5)\n(1,2,'a|f',0)\n(1,1,'!a&!f',0)\n"
+    with pytest.raises(
+        ValueError, match="state '0' is non-deterministic: with a and f, both 'a' \\(to 1\\) and 'f' \\(to 2\\) hold"
+    ):
+        RewardMachine.from_text(text)
+    machine = RewardMachine.from_text(text, first_match=True)
+    assert machine.follow([["a", "f"], ["f"]]) == (["0", "1", "2"], [0, 0])
+    assert machine.follow([[], ["f"]]) == (["0", "0", "2"], [0, 1])
+
+
+def test_the_hash_of_a_machine_knows_the_source_of_its_labelling() -> None:
+    def machine(labels: object) -> RewardMachine:
+        return RewardMachine(transitions=[("a", "a", "coffee", 1)], otherwise="stay", labels=labels)
+
+    assert machine(position_labels).spec_hash not in (None, machine({"coffee": [3]}).spec_hash)
+    assert machine(position_labels).labels.fingerprint()["function"] is position_labels
+    assert machine({"coffee": moved}).spec_hash is not None
+
+
 def test_edges_may_ask_a_reward_of_transitions() -> None:
     machine = RewardMachine(
         transitions=[("go", "back", "coffee", 5.0), ("go", "go", "!coffee", moved), ("back", "back", "true", -1.0 * 1)],

@@ -65,6 +65,10 @@ class Labels:
     ) -> dict[str, NDArray[np.bool_]]:
         """Proposition -> bool[N] for N transitions; `info` is name -> array[N], or None."""
 
+    def fingerprint(self) -> dict[str, Any]:
+        """What the content hash of a reward covers: the options, with the source of functions and of rewards."""
+        return {"type": self.short_name, **{entry.name: getattr(self, entry.name) for entry in fields(self)}}
+
     def of_chat(self, trajectory: Trajectory) -> dict[str, NDArray[np.bool_]]:
         """Proposition -> bool[T] for the T actions of a chat."""
         raise ScoringFailure(f"{type(self).__name__} labels array transitions, and this trajectory is a chat")

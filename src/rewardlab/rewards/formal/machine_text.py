@@ -9,7 +9,8 @@
 ```
 
 A reward is a number, `ConstantRewardFunction(number)`, or the name of a reward that the reader is given. The public code
-lets a step that no line mentions end the task in silence; here that is an error unless `otherwise` says what happens.
+lets a step that no line mentions end the task in silence, and takes the first of several lines that hold. Here both are
+errors, unless `otherwise` says what happens, and `first_match` that the order of lines counts.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from rewardlab.registry import nearest
 from rewardlab.rewards.base import Reward
 from rewardlab.rewards.formal.edges import OTHERWISE, Edge
 from rewardlab.rewards.formal.machines import RewardMachine
+from rewardlab.rewards.formal.syntax import parse_guard, witness
+from rewardlab.rewards.formal.tables import overlap
 
 if TYPE_CHECKING:
     from typing import Self
@@ -31,12 +34,19 @@ _LINE = re.compile(r"""\(\s*([^,()'"]+?)\s*,\s*([^,()'"]+?)\s*,\s*(?:'([^']*)'|"
 _CONSTANT = re.compile(r"ConstantRewardFunction\(\s*([^()]*?)\s*\)")
 
 
-def read_machine(source: str | Path, *, rewards: Mapping[str, Reward] | None = None, **options: Any) -> RewardMachine:
+def read_machine(
+    source: str | Path,
+    *,
+    rewards: Mapping[str, Reward] | None = None,
+    first_match: bool = False,
+    **options: Any,
+) -> RewardMachine:
     """Read a machine from a file, or from text of more than one line.
 
     Args:
         source: a path, or the text itself.
         rewards: what names in the place of rewards stand for, such as `{"RewardForward()": forward}`.
+        first_match: where several lines of a state hold, the first counts, as in the public code; else that is an error.
         options: `otherwise`, `labels`, `propositions` and the other options of `RewardMachine`.
 
     Raises:
@@ -67,8 +77,26 @@ def read_machine(source: str | Path, *, rewards: Mapping[str, Reward] | None = N
         start, target, single, double, reward = match.groups()
         guard = single if single is not None else double
         read.append(Edge(start, target, guard, _reward(reward, rewards or {}, where(number))))
+    if first_match:
+        read = _in_order(read)
     terminal = tuple(entry.strip().strip("'\"") for entry in ends[1:-1].split(",") if entry.strip())
     return RewardMachine(transitions=read, initial=initial, terminal=terminal, **options)
+
+
+def _in_order(edges: list[Edge]) -> list[Edge]:
+    """Edges whose guards exclude those of the lines before them, where both could hold."""
+    result: list[Edge] = []
+    for number, edge in enumerate(edges):
+        if edge.guard == OTHERWISE:
+            result.append(edge)
+            continue
+        own = parse_guard(edge.guard)
+        before = [entry for entry in edges[:number] if entry.source == edge.source and entry.guard != OTHERWISE]
+        hidden = [entry.guard for entry in before if overlap(own, parse_guard(entry.guard)) is not None]
+        guard = " & ".join([f"({edge.guard})", *(f"!({entry})" for entry in hidden)]) if hidden else edge.guard
+        if witness(parse_guard(guard)) is not None:  # else lines before it take all of its cases
+            result.append(edge._replace(guard=guard))
+    return result
 
 
 def _reward(text: str, rewards: Mapping[str, Reward], where: str) -> float | Reward:
