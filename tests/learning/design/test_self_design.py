@@ -176,6 +176,10 @@ def test_the_wrapper_keeps_the_original_reward_and_counts_cut_episodes() -> None
         DesignedEnvironment(Corridor(), designer, lambda seen: np.zeros(3))._probabilities(np.arange(2))
     with pytest.raises(ValueError, match="needs discrete actions, got Box"):
         DesignedEnvironment(gymnasium.make("Pendulum-v1"), designer)
+    nested = Corridor()
+    nested.observation_space = gymnasium.spaces.Dict({"cell": gymnasium.spaces.Discrete(4)})
+    with pytest.raises(ValueError, match="state numbers or arrays, got the observation space Dict.*FlattenObservation"):
+        DesignedEnvironment(nested, designer)
     with pytest.raises(ValueError, match="designer is for 3 actions, and the environment has 2"):
         DesignedEnvironment(Corridor(), ExploRS(states=4, actions=3))
     with pytest.raises(ValueError, match="designer is for 9 states, and the environment has 4"):

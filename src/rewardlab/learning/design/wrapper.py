@@ -49,6 +49,11 @@ class DesignedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
         if designer.copies != 1:
             raise ValueError(f"one environment needs a designer with one copy, got {designer.copies}")
         seen = environment.observation_space
+        if isinstance(seen, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
+            raise ValueError(
+                f"a designer sees state numbers or arrays, got the observation space {seen}; put "
+                "gymnasium.wrappers.FlattenObservation around the environment first"
+            )
         known = (("actions", space.n), ("states", seen.n if isinstance(seen, gymnasium.spaces.Discrete) else None))
         for what, count in known:
             given = getattr(designer, what, None)
