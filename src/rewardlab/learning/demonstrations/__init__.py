@@ -15,9 +15,12 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.learning.demonstrations.networks": ["NetworkPolicy"],
         "rewardlab.learning.demonstrations.off_policy": ["OffPolicyGAIL"],
         "rewardlab.learning.demonstrations.options": ["PPOOptions"],
+        "rewardlab.learning.demonstrations.density": ["DensityReward"],
+        "rewardlab.learning.demonstrations.entropy": ["MaximumCausalEntropy"],
         "rewardlab.learning.demonstrations.fragments": ["SyntheticAnnotator"],
         "rewardlab.learning.demonstrations.preferences": ["ControlPreferences"],
         "rewardlab.learning.demonstrations.rewards": ["NetworkReward"],
+        "rewardlab.learning.demonstrations.tables": ["TablePolicy", "TableReward"],
         "rewardlab.learning.demonstrations.worlds": ["mean_return", "trajectory_returns"],
     },
 )

@@ -15,7 +15,9 @@ IMITATION = Registry(
     {
         "airl": "rewardlab.learning.demonstrations.adversarial:AIRL",
         "behaviour_cloning": "rewardlab.learning.demonstrations.cloning:BehaviourCloning",
+        "density": "rewardlab.learning.demonstrations.density:DensityReward",
         "gail": "rewardlab.learning.demonstrations.adversarial:GAIL",
+        "maximum_causal_entropy": "rewardlab.learning.demonstrations.entropy:MaximumCausalEntropy",
         "preferences": "rewardlab.learning.demonstrations.preferences:ControlPreferences",
         "off_policy_gail": "rewardlab.learning.demonstrations.off_policy:OffPolicyGAIL",
     },

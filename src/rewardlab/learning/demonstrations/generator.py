@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rewardlab.extras import require
-from rewardlab.learning.demonstrations.networks import NetworkPolicy, layers_from, layers_stored
+from rewardlab.learning.demonstrations.base import Run
+from rewardlab.learning.demonstrations.networks import NetworkPolicy, layers_from, layers_stored, standardisation
 from rewardlab.learning.demonstrations.options import PPOOptions
 from rewardlab.learning.demonstrations.spaces import SpaceCode
 from rewardlab.learning.demonstrations.worlds import Environment, next_step_reset, vector_of
@@ -341,3 +342,22 @@ def reward_rollout(reward: RewardFunction, rollout: Rollout) -> NDArray[np.float
         observation=observation, action=action, next_observation=following, terminated=terminated
     )
     return found
+
+
+def train_on(reward: Any, run: Run, options: PPOOptions, *, lift: float = 0.0) -> NetworkPolicy:
+    """Train an agent on a reward that stays as it is, plus a constant; the demonstrations standardise observations."""
+    mean, spread = standardisation(run.observation.encode(run.columns.observation), run.observation)
+    generator = Generator(
+        run.environment, options, run.observation, run.action, mean, spread, steps=run.steps, seed=run.seed
+    )
+    try:
+        while generator.done < run.steps:
+            rollout = generator.gather()
+            paid = reward_rollout(reward.transition, rollout)
+            generator.learn(rollout, paid + lift)
+            returns = {"return": float(np.mean(rollout.returns))} if rollout.returns else {}
+            run.note(step=generator.done, reward=float(paid[rollout.valid].mean()), **returns)
+        run.done = generator.done
+        return generator.policy()
+    finally:
+        generator.close()
