@@ -10,5 +10,6 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "rewardlab.audit.maps": ["MapComparison", "RewardMap", "compare_maps", "reward_map"],
         "rewardlab.audit.contributions": ["RewardParts", "reward_on"],
+        "rewardlab.audit.smoothness": ["Smoothness", "lipschitz"],
     },
 )
