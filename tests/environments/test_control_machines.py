@@ -85,6 +85,9 @@ def test_the_state_of_the_machine_is_shown_in_any_space() -> None:
     check_env(seen, skip_render_check=True)
     assert seen.reset()[0]["machine"] == 0
     assert [seen.step(0)[1:3] for _ in range(2)] == [(0.0, False), (1.0, True)]
+    plain = RewardWrapper(Camera(), told)
+    plain.reset()
+    assert [plain.step(0)[1] for _ in range(3)] == [0.0, 1.0, 0.0]
     picture = MachineWrapper(gymnasium.wrappers.FilterObservation(Camera(), ["image"]), told)
     assert set(picture.observation_space.spaces) == {"image", "machine"}
 

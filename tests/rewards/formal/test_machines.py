@@ -156,6 +156,7 @@ def test_lines_that_overlap_count_in_their_order_when_asked() -> None:
     ):
         RewardMachine.from_text(text)
     machine = RewardMachine.from_text(text, first_match=True)
+    assert [edge.guard for edge in machine.transitions[:4]] == ["!a&!f", "a", "!a & f", "a|f"]
     assert machine.follow([["a", "f"], ["f"]]) == (["0", "1", "2"], [0, 0])
     assert machine.follow([[], ["f"]]) == (["0", "0", "2"], [0, 1])
 
@@ -269,6 +270,9 @@ def test_labels_from_rewards_states_and_info() -> None:
     assert by_reward([walk(1, 1), walk(1, 2)]).values.tolist() == [0, 1]
     by_state = RewardMachine(transitions=edges, otherwise="stay", labels={"hit": [4, 5]})
     assert by_state([walk(4, 1), walk(1, 2, 5)]).values.tolist() == [0, 1]
+    assert by_state([walk(1, 900), walk(1, 3)]).values.tolist() == [0, 0]
+    with pytest.raises(ValueError, match="'hit' names state -1; states are numbered from 0"):
+        RewardMachine(transitions=edges, otherwise="stay", labels={"hit": [-1]})
     by_info = RewardMachine(transitions=edges, otherwise="stay", labels={"type": "labels_from_info", "names": ["hit"]})
     told = walk(1, 1, 1)
     told.info["steps"] = {"hit": np.array([False, True])}

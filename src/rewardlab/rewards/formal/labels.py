@@ -8,6 +8,7 @@ is seen only as the first transition's `observation`.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re as _re
 from abc import abstractmethod
@@ -183,6 +184,9 @@ class StateLabels(Labels):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "states", {name: tuple(map(int, entry)) for name, entry in self.states.items()})
+        for name, chosen in self.states.items():
+            if any(state < 0 for state in chosen):
+                raise ValueError(f"proposition {name!r} names state {min(chosen)}; states are numbered from 0")
 
     @property
     def propositions(self) -> tuple[str, ...]:  # noqa: D102
@@ -199,7 +203,18 @@ class StateLabels(Labels):
                 f"labels by state need the number of a state as observation, got {entered.dtype}{list(entered.shape)}; "
                 "give a labelling function for other observations"
             )
-        return {name: np.isin(entered, chosen) for name, chosen in self.states.items()}
+        last = len(next(iter(self._tables.values()), [False])) - 1
+        row = np.where((entered < 0) | (entered > last), last, entered)
+        return {name: table[row] for name, table in self._tables.items()}
+
+    @functools.cached_property
+    def _tables(self) -> dict[str, NDArray[np.bool_]]:
+        """For each proposition, whether it holds in each state; the last entry, false, stands for all other states."""
+        size = max((state for chosen in self.states.values() for state in chosen), default=-1) + 1
+        tables = {name: np.zeros(size + 1, dtype=bool) for name in self.states}
+        for name, chosen in self.states.items():
+            tables[name][list(chosen)] = True
+        return tables
 
 
 @register("labels_from_info")

@@ -24,7 +24,7 @@ from rewardlab.registry import nearest
 from rewardlab.rewards.base import Reward
 from rewardlab.rewards.formal.edges import OTHERWISE, Edge
 from rewardlab.rewards.formal.machines import RewardMachine
-from rewardlab.rewards.formal.syntax import parse_guard, witness
+from rewardlab.rewards.formal.syntax import conjunction, negation, parse_guard, witness
 from rewardlab.rewards.formal.tables import overlap
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ def _in_order(edges: list[Edge]) -> list[Edge]:
         own = parse_guard(edge.guard)
         before = [entry for entry in edges[:number] if entry.source == edge.source and entry.guard != OTHERWISE]
         hidden = [entry.guard for entry in before if overlap(own, parse_guard(entry.guard)) is not None]
-        guard = " & ".join([f"({edge.guard})", *(f"!({entry})" for entry in hidden)]) if hidden else edge.guard
-        if witness(parse_guard(guard)) is not None:  # else lines before it take all of its cases
-            result.append(edge._replace(guard=guard))
+        rest = conjunction([own, *(negation(parse_guard(entry)) for entry in hidden)])
+        if witness(rest) is not None:  # else lines before it take all of its cases
+            result.append(edge._replace(guard=str(rest)) if hidden else edge)
     return result
 
 
