@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         nash_strategy,
         rank_preferences,
     )
+    from rewardlab.functional.kinesthetic import signed_geometric_mean
     from rewardlab.functional.kl import kl_estimate
     from rewardlab.functional.lipschitz import (
         gradient_norms,
@@ -179,6 +180,7 @@ __all__ = [
     "returns_to_go",
     "rewards_reaching_back",
     "share_interval",
+    "signed_geometric_mean",
     "skew_symmetric_score",
     "spread_to_tokens",
     "stationary_distribution",
@@ -231,6 +233,7 @@ _load, __dir__, _ = lazy_names(
             "nash_strategy",
             "rank_preferences",
         ],
+        "rewardlab.functional.kinesthetic": ["signed_geometric_mean"],
         "rewardlab.functional.kl": ["kl_estimate"],
         "rewardlab.functional.discrimination": ["area_under_curve"],
         "rewardlab.functional.lipschitz": [
@@ -303,6 +306,7 @@ _load, __dir__, _ = lazy_names(
         "general_preference",
         "intervals",
         "intransitivity",
+        "kinesthetic",
         "kl",
         "discrimination",
         "lipschitz",
