@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import rewardlab
 from rewardlab import functional
 from rewardlab.recipes.lipschitz_gail import (
     ABLATIONS,
@@ -18,6 +20,7 @@ from rewardlab.recipes.lipschitz_gail import (
     Imitation,
     Pendulums,
     expert_trajectories,
+    scale,
 )
 from rewardlab.recipes.lipschitz_gail.networks import RatedAdam, StackedDiscriminators
 from rewardlab.recipes.lipschitz_gail.world import expert_columns
@@ -120,3 +123,42 @@ def test_the_proof_returns_every_claim(recipe: Any) -> None:
     outcomes = recipe.proof(100, budget=SMALL)
     assert set(outcomes) == {claim.name for claim in recipe.claims}
     assert all(math.isfinite(entry.method) and math.isfinite(entry.baseline) for entry in outcomes.values())
+
+
+SCALE = Path(rewardlab.__file__).parent / "recipes" / "scale" / "lipschitz-gail.yaml"
+
+
+def test_the_scale_file_says_what_would_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scale.main([str(SCALE), "--check"])
+    assert "Hopper-v5/wgan/0: 1000000 steps on 4 demonstrations of mujoco/hopper/expert-v0" in capsys.readouterr().out
+    wrong = tmp_path / "job.yaml"
+    wrong.write_text(SCALE.read_text().replace("n_steps", "n_step"))
+    with pytest.raises(ValueError, match=r"arm 'wgan': unknown option 'n_step'; did you mean 'n_steps'"):
+        scale.read_job(wrong)
+    wrong.write_text(SCALE.read_text().replace("seeds:", "seed:"))
+    with pytest.raises(ValueError, match="unknown key 'seed'; did you mean 'seeds'"):
+        scale.read_job(wrong)
+
+
+def test_a_job_of_the_scale_file_runs_on_a_small_world(tmp_path: Path) -> None:
+    data = tmp_path / "demonstrations.npz"
+    seen, done, paid = (column[:2, :30] for column in expert_columns())
+    np.savez(
+        data,
+        obs=seen.reshape(-1, 3),
+        actions=done.reshape(-1, 1),
+        rewards=paid.ravel(),
+        traj_id=np.repeat([0, 1], 30),
+    )
+    world = scale.World(id="Pendulum-v1", data=str(data))
+    job = scale.Job(
+        environments=(world,),
+        seeds=(0,),
+        steps=30,
+        demonstrations=2,
+        options={"learning_starts": 20, "hidden": [8], "reward_hidden": [8], "subsample": 5},
+        arms={"wgan": {}},
+    )
+    fit = scale.train(world, "wgan", 0, job, tmp_path / "run")
+    assert fit.steps == 30
+    assert (tmp_path / "run" / "fit.json").exists()
