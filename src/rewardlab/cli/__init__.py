@@ -11,10 +11,40 @@ import sys
 
 import typer
 
-from rewardlab.cli import checklist, compare, data, doctor, evaluate, fit, listing, new, prove, schema, score, train
+from rewardlab.cli import (
+    checklist,
+    compare,
+    data,
+    doctor,
+    evaluate,
+    fit,
+    imitate,
+    listing,
+    new,
+    prove,
+    schema,
+    score,
+    train,
+    write_reward,
+)
 from rewardlab.cli.examples import epilog
 
-COMMANDS = (train, score, data, fit, evaluate, compare, prove, checklist, listing, new, schema, doctor)
+COMMANDS = (
+    train,
+    score,
+    data,
+    fit,
+    imitate,
+    evaluate,
+    compare,
+    write_reward,
+    prove,
+    checklist,
+    listing,
+    new,
+    schema,
+    doctor,
+)
 """The modules of the commands, in the order in which they are shown; each has NAME, EXAMPLES and `command`."""
 
 _ABOUT = "Write, verify, learn and audit rewards, and train agents on them."
