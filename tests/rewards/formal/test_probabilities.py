@@ -51,7 +51,17 @@ def test_what_is_never_settled_is_open() -> None:
 
 
 @pytest.mark.parametrize(
-    "formula", ["F coffee", "!plant U coffee", "G !plant", "F (coffee & X F office)", "G F office", "X X coffee"]
+    "formula",
+    [
+        "F (coffee & F office) & G !plant",
+        "G (coffee -> X F office) & F plant",
+        "F coffee",
+        "!plant U coffee",
+        "G !plant",
+        "F (coffee & X F office)",
+        "G F office",
+        "X X coffee",
+    ],
 )
 def test_a_number_of_steps_agrees_with_sampling_and_with_all_paths(formula: str) -> None:
     process, labels = line_world(), {"coffee": [3], "plant": [5], "office": [0]}

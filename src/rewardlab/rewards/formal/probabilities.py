@@ -69,12 +69,14 @@ def trace_probability(
     """
     if float(process.initial[process.terminal].sum()) > 0:
         raise ValueError("the process may start in a terminal state, where a trace has no step to speak of")
-    automaton = compile_formula(_read(formula, labels))
-    chain, _, _ = _product(process, policy, [automaton], labels)
-    count, size = process.states, len(automaton.accepting)
+    automaton = compile_formula(read_formula(formula, labels))
+    chain, _, joint = _product(process, policy, [automaton], labels)
+    count, size = process.states, joint.size
+    state = np.array([member[0] for member in joint.members])
+    accepting = np.tile(automaton.accepting[state], count)
+    verdict = np.tile(automaton.decided[state], count)
     ended = np.repeat(process.terminal, size)
-    verdict = np.tile(automaton.decided, count)
-    verdict = np.where(ended & (verdict == -1), np.tile(automaton.accepting, count).astype(np.int8), verdict)
+    verdict = np.where(ended & (verdict == -1), accepting.astype(np.int8), verdict)
     start = np.zeros(count * size)
     start[::size] = process.initial
     if steps is not None:
@@ -83,7 +85,7 @@ def trace_probability(
         stays = verdict != -1
         chain = np.where(stays[:, None], np.eye(len(chain)), chain)
         law = start @ np.linalg.matrix_power(chain, steps)
-        won = float(law[np.where(stays, verdict == 1, np.tile(automaton.accepting, count))].sum())
+        won = float(law[np.where(stays, verdict == 1, accepting)].sum())
         return TraceProbability(won, float(law.sum()) - won, 0.0)
     won, lost = (float(start @ reach_probability(chain, verdict == kind, verdict != -1)) for kind in (1, 0))
     return TraceProbability(won, lost, max(0.0, 1.0 - won - lost))
@@ -105,10 +107,10 @@ def long_run_probability(process: MarkovDecisionProcess, policy: Any, formula: F
     Raises:
         ValueError: the formula is outside this fragment; the part at fault is named.
     """
-    parsed = normal_form(_read(formula, labels))
+    parsed = normal_form(read_formula(formula, labels))
     atoms: list[Formula] = []
-    _atoms(parsed, atoms)
-    automata = [compile_formula(_finite(atom)) for atom in atoms if _kind(atom) in ("reach", "avoid")]
+    collect_atoms(parsed, atoms)
+    automata = [compile_formula(finite_form(atom)) for atom in atoms if kind_of(atom) in ("reach", "avoid")]
     chain, edges, joint = _product(process, policy, automata, labels, extra=propositions(parsed))
     start = np.zeros(len(chain))
     start[:: joint.size] = process.initial
@@ -122,7 +124,7 @@ def long_run_probability(process: MarkovDecisionProcess, policy: Any, formula: F
         verdicts: dict[Formula, bool] = {}
         place = 0
         for atom in atoms:
-            kind = _kind(atom)
+            kind = kind_of(atom)
             if kind in ("reach", "avoid"):
                 decided = automata[place].decided[state[place]]
                 verdicts[atom] = bool(decided == 1) if kind == "reach" else bool(decided != 0)
@@ -172,24 +174,43 @@ class _Edges:
 
 
 @dataclass(frozen=True, eq=False)
-class _Joint:
+class Joint:
+    """Process and automata together; joint state `s * size + q`.
+
+    Args:
+        members: what `q` stands for: a state of each automaton.
+        before: int[K], joint state before each possible step.
+        action: int[K].
+        after: int[K], joint state after it.
+        chance: float64[K].
+        columns: proposition -> bool[K].
+    """
+
     members: list[tuple[int, ...]]
+    before: NDArray[np.intp]
+    action: NDArray[np.intp]
+    after: NDArray[np.intp]
+    chance: NDArray[np.float64]
+    columns: dict[str, NDArray[np.bool_]]
 
     @property
     def size(self) -> int:
+        """How many `q` there are."""
         return len(self.members)
 
 
-def _product(
-    process: MarkovDecisionProcess, policy: Any, automata: Sequence[Automaton], labels: Any, extra: Sequence[str] = ()
-) -> tuple[NDArray[np.float64], _Edges, _Joint]:
-    """The chain of process and automata (state `s * size + q`), its edges with what holds on them, what `q` stands for."""
-    from rewardlab.environments.tabular import check_policy
+def joint_steps(
+    process: MarkovDecisionProcess, automata: Sequence[Automaton], labels: Any, extra: Sequence[str] = ()
+) -> Joint:
+    """Every possible step of process and automata together.
 
-    weights = check_policy(process, policy)
-    if weights.ndim != 2:
-        raise ValueError(f"one policy [S, A] is needed, got shape {weights.shape}")
-    chance = (weights[:, :, None] * process.transitions).reshape(-1)
+    Args:
+        process: the process.
+        automata: run side by side.
+        labels: which propositions hold.
+        extra: propositions wanted in `columns` beside those of the automata.
+    """
+    chance = process.transitions.reshape(-1)
     before, action, after = (column.reshape(-1) for column in np.indices(process.transitions.shape))
     kept = chance > 0
     before, action, after, chance = before[kept], action[kept], after[kept], chance[kept]
@@ -198,16 +219,15 @@ def _product(
         raise ValueError("labels say which propositions hold; give a function, or proposition -> states")
     names = tuple(sorted({*extra, *(name for automaton in automata for name in automaton.propositions)}))
     found = labelling.valuate(before, action, after, process.terminal[after], None)
-    valuation = labelling.select(found, names, len(before))
-    columns = dict(zip(names, valuation.T, strict=True))
+    columns = dict(zip(names, labelling.select(found, names, len(before)).T, strict=True))
+    nothing = np.zeros(len(before), dtype=np.intp)
     codes = [
         valuation_codes(np.stack([columns[name] for name in automaton.propositions], -1))
         if automaton.propositions
-        else np.zeros(len(before), dtype=np.intp)
+        else nothing
         for automaton in automata
     ]
-    kinds = np.stack([*codes, np.zeros(len(before), dtype=np.intp)], axis=1)
-    words, word = np.unique(kinds, axis=0, return_inverse=True)
+    words, word = np.unique(np.stack([*codes, nothing], axis=1), axis=0, return_inverse=True)
     members, following = [tuple(0 for _ in automata)], []
     place = {members[0]: 0}
     for state in members:  # grows while it is read
@@ -223,12 +243,31 @@ def _product(
             row.append(place[then])
         following.append(row)
     size, table = len(members), np.array(following, dtype=np.intp)
-    joint = np.arange(size)[:, None]
-    source = (before[None] * size + joint).reshape(-1)
-    target = (after[None] * size + table[:, word.reshape(-1)]).reshape(-1)
-    chain = np.zeros((process.states * size,) * 2)
-    np.add.at(chain, (source, target), np.tile(chance, size))
-    return chain, _Edges(source, {name: np.tile(column, size) for name, column in columns.items()}), _Joint(members)
+    return Joint(
+        members,
+        (before[None] * size + np.arange(size)[:, None]).reshape(-1),
+        np.tile(action, size),
+        (after[None] * size + table[:, word.reshape(-1)]).reshape(-1),
+        np.tile(chance, size),
+        {name: np.tile(column, size) for name, column in columns.items()},
+    )
+
+
+def _product(
+    process: MarkovDecisionProcess, policy: Any, automata: Sequence[Automaton], labels: Any, extra: Sequence[str] = ()
+) -> tuple[NDArray[np.float64], _Edges, Joint]:
+    """The chain of joint states under a policy, and its edges with what holds on them."""
+    from rewardlab.environments.tabular import check_policy
+
+    weights = check_policy(process, policy)
+    if weights.ndim != 2:
+        raise ValueError(f"one policy [S, A] is needed, got shape {weights.shape}")
+    joint = joint_steps(process, automata, labels, extra)
+    chance = joint.chance * weights[joint.before // joint.size, joint.action]
+    taken = chance > 0
+    chain = np.zeros((process.states * joint.size,) * 2)
+    np.add.at(chain, (joint.before[taken], joint.after[taken]), chance[taken])
+    return chain, _Edges(joint.before[taken], {name: column[taken] for name, column in joint.columns.items()}), joint
 
 
 def _bottom_components(
@@ -243,13 +282,14 @@ def _bottom_components(
     return component.astype(np.intp), bottom
 
 
-def _read(formula: Formula | str, labels: Any) -> Formula:
+def read_formula(formula: Formula | str, labels: Any) -> Formula:
+    """A formula as a tree, over the propositions of a labelling where those are known."""
     labelling = as_labels(labels)
     known = None if labelling is None else labelling.propositions
     return parse_formula(formula, known) if isinstance(formula, str) else formula
 
 
-def _kind(formula: Formula) -> str | None:
+def kind_of(formula: Formula) -> str | None:
     """What a formula in normal form asks of an endless word; None where it is a combination, or outside the fragment."""
     used = {node.operator for node in walk(formula) if isinstance(node, Temporal)}
     if isinstance(formula, Temporal) and isinstance(formula.operands[0], Temporal):
@@ -263,13 +303,18 @@ def _kind(formula: Formula) -> str | None:
     return "avoid" if used <= {"X", "WX", "G", "R", "W"} else None
 
 
-def _atoms(formula: Formula, found: list[Formula]) -> None:
-    if _kind(formula) is not None:
+def collect_atoms(formula: Formula, found: list[Formula]) -> None:
+    """Gather the parts that `kind_of` knows, of which a formula in normal form is a boolean combination.
+
+    Raises:
+        ValueError: a part is none of these; it is named.
+    """
+    if kind_of(formula) is not None:
         if formula not in found:
             found.append(formula)
     elif isinstance(formula, (And, Or)):
         for operand in sorted(formula.operands, key=str):
-            _atoms(operand, found)
+            collect_atoms(operand, found)
     else:
         raise ValueError(
             f"the part {str(formula)!r} mixes what a beginning can prove with what one can disprove, or recurs in a way "
@@ -278,9 +323,9 @@ def _atoms(formula: Formula, found: list[Formula]) -> None:
         )
 
 
-def _finite(formula: Formula) -> Formula:
+def finite_form(formula: Formula) -> Formula:
     """The formula on finite traces that settles the same as this one on endless words: X strong to prove, else weak."""
-    return _with_next(formula, "X" if _kind(formula) == "reach" else "WX")
+    return _with_next(formula, "X" if kind_of(formula) == "reach" else "WX")
 
 
 def _with_next(formula: Formula, sign: Any) -> Formula:
