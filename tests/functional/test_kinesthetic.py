@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,11 @@ from rewardlab.rewards.shaping import kinesthetic_mean
 
 
 @pytest.mark.parametrize("sign", ["all", "product"])
-def test_it_is_the_reward_s_mean(sign: str) -> None:
+def test_it_is_the_reward_s_mean(sign: Literal["all", "product"]) -> None:
     parts = np.random.default_rng(0).uniform(-1, 1, size=(3, 50))
     weights = np.array([1.0, 2.0, 0.5])
-    expected = kinesthetic_mean(parts, weights, sign=sign)  # type: ignore[arg-type]
-    found = signed_geometric_mean(torch.from_numpy(parts), torch.from_numpy(weights), sign=sign)  # type: ignore[arg-type]
+    expected = kinesthetic_mean(parts, weights, sign=sign)
+    found = signed_geometric_mean(torch.from_numpy(parts), torch.from_numpy(weights), sign=sign)
     assert found.numpy() == pytest.approx(expected, abs=1e-3)
 
 
