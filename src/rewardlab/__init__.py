@@ -55,6 +55,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rescoring": ["rescore"],
         "rewardlab.training.loop": ["train"],
         "rewardlab.training.replay": ["FailureReplay"],
+        "rewardlab.learning.demonstrations.front": ["imitate"],
         "rewardlab.learning.ensembles": ["fit_ensemble"],
         "rewardlab.learning.fitting": ["fit"],
         "rewardlab.learning.implicit": ["ImplicitProcessReward"],

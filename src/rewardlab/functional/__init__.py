@@ -318,6 +318,7 @@ _load, __dir__, _ = lazy_names(
         "rankings",
         "ratings",
         "returns",
+        "reward_distances",
         "segments",
         "selection",
         "self_play",
@@ -326,6 +327,7 @@ _load, __dir__, _ = lazy_names(
 )
 _PLAIN = frozenset(
     {
+        "reward_distances",
         "tabular",
         "action_values",
         "evaluate_policy",
