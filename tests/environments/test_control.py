@@ -204,13 +204,12 @@ class Cube(gymnasium.Env):
     """Dict observations with a picture; gives NaN at a step that one may choose, and may write into the same arrays."""
 
     action_space = spaces.Discrete(2)
-    observation_space = spaces.Dict(
-        {"place": spaces.Box(-9, 9, (2,), np.float64), "picture": spaces.Box(0, 255, (4, 4, 3), np.uint8)}
-    )
 
-    def __init__(self, breaks_at: int = -1, shared: bool = True) -> None:
+    def __init__(self, breaks_at: int = -1, shared: bool = True, side: int = 4) -> None:
         self.breaks_at, self.shared = breaks_at, shared
-        self.seen = {"place": np.zeros(2), "picture": np.zeros((4, 4, 3), np.uint8)}
+        picture = spaces.Box(0, 255, (side, side, 3), np.uint8)
+        self.observation_space = spaces.Dict({"place": spaces.Box(-9, 9, (2,), np.float64), "picture": picture})
+        self.seen = {"place": np.zeros(2), "picture": np.zeros((side, side, 3), np.uint8)}
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> Any:
         super().reset(seed=seed)

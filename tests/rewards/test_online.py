@@ -8,6 +8,7 @@ import pytest
 import rewardlab as rl
 from rewardlab.rewards import Cascade, Clip, Component, Gate, Product, RewardMix, Squash
 from rewardlab.rewards.online import CannotStep, RunningNormalise, online, score_steps
+from rewardlab.rewards.shaping import Potential
 from tests.rewards.test_transitions import EveryThird
 
 
@@ -44,6 +45,7 @@ ALGEBRA = {
     "ensemble": rl.ensemble(speed, calm, alive, reduce="median"),
     "kinesthetic": rl.kinesthetic(brisk, calm, weights=[1.0, 3.0]),
     "kinesthetic product": rl.kinesthetic(brisk, calm, alive, sign="product"),
+    "potential": speed + Potential(phi=brisk + 0.5 * brisk.clipped(0.0, 0.5), discount=0.9),
     "squash": Squash(reward=speed, by="sigmoid", width=0.5),
     "mix": RewardMix.of(Component(reward=speed, weight=2.0, clip=(-0.5, 0.5), scale=3.0), Component(reward=calm)),
     "scheduled": speed.scheduled(rl.Linear(0.0, 1.0)) + calm,
@@ -106,7 +108,7 @@ def test_stepping_gives_what_scoring_steps_of_stored_trajectories_gives(name: st
         np.testing.assert_allclose(again, stored.steps[index][: len(again)], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["one", "sum", "environment", "kinesthetic", "scheduled"])
+@pytest.mark.parametrize("name", ["one", "sum", "environment", "kinesthetic", "potential", "scheduled"])
 def test_where_steps_add_up_stepping_gives_what_calling_the_reward_gives(name: str) -> None:
     called = ALGEBRA[name](batch(), progress=0.75)
     stored = score_steps(ALGEBRA[name], batch(), progress=0.75)

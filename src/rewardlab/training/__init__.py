@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rewardlab.training import credit, curricula, guidance, objectives
     from rewardlab.training.asynchronous import AsyncLoop, SimulatedClock
     from rewardlab.training.checkpoint import Checkpoints
+    from rewardlab.training.control import ControlTraining, train_control
     from rewardlab.training.curricula import Fixed, Shuffled
     from rewardlab.training.evaluation import Evaluation
     from rewardlab.training.guidance import Guided
@@ -34,6 +35,7 @@ __getattr__, __dir__, _ = lazy_names(
     {
         "rewardlab.training.asynchronous": ["AsyncLoop", "SimulatedClock"],
         "rewardlab.training.checkpoint": ["Checkpoints"],
+        "rewardlab.training.control": ["ControlTraining", "train_control"],
         "rewardlab.training.curricula": ["Fixed", "Shuffled"],
         "rewardlab.training.evaluation": ["Evaluation"],
         "rewardlab.training.guidance": ["Guided"],
@@ -56,6 +58,7 @@ __all__ = [
     "TRACKERS",
     "AsyncLoop",
     "Checkpoints",
+    "ControlTraining",
     "Evaluation",
     "FailureReplay",
     "Fixed",
@@ -79,5 +82,6 @@ __all__ = [
     "machine_q_learning",
     "objectives",
     "train",
+    "train_control",
     "train_on_preferences",
 ]

@@ -59,6 +59,7 @@ class Ledger:
         self.steps = 0
         self.given_progress: float | None = None
         self.episodes: deque[dict[str, Any]] = deque(maxlen=keep)
+        self.ended = 0
         self.count = 0
         self.failed: NDArray[np.bool_] | None = None
         self.reasons: dict[int, str] = {}
@@ -209,6 +210,7 @@ class Ledger:
             if index in self.reasons:
                 one["failed"] = self.reasons[index]
             self.episodes.append(one)
+            self.ended += 1
         return summary
 
     def _failures(self, values: Floats, next_observation: Any, fresh: NDArray[np.bool_] | None) -> Floats:
@@ -259,6 +261,16 @@ class LedgerFront:
     def episodes(self) -> list[dict[str, Any]]:
         """What the last hundred trajectories came to."""
         return list(self._ledger.episodes)
+
+    @property
+    def ended(self) -> int:
+        """How many trajectories have ended."""
+        return self._ledger.ended
+
+    def finished_since(self, before: int) -> list[dict[str, Any]]:
+        """What the trajectories came to that ended after the first `before` ones; of many, the last hundred."""
+        fresh = self._ledger.ended - before
+        return list(self._ledger.episodes)[-fresh:] if fresh > 0 else []
 
     @property
     def progress(self) -> float | None:
