@@ -107,9 +107,9 @@ def test_imitation_on_a_real_environment_and_back_from_disk(tmp_path: Path) -> N
     method = OffPolicyGAIL(
         learning_starts=100, report_every=100, hidden=(16,), reward_hidden=(16, 16), n_steps=3, batch_size=32
     )
-    fit = method.fit(expert_trajectories()[:4], "Pendulum-v1", steps=240, seed=0)
-    assert fit.steps == 240
-    assert [line["steps"] for line in fit.history] == [101, 201, 240]
+    fit = method.fit(expert_trajectories()[:4], "Pendulum-v1", steps=220, seed=0)
+    assert fit.steps == 220
+    assert [line["steps"] for line in fit.history] == [101, 201, 220]
     last = fit.history[-1]
     for name in (
         "expert_accuracy",
@@ -130,8 +130,30 @@ def test_imitation_on_a_real_environment_and_back_from_disk(tmp_path: Path) -> N
     again = DemonstrationFit.load(fit.save(tmp_path))
     assert again.policy.act(seen, deterministic=True) == pytest.approx(action)
     assert again.reward(expert_trajectories()[:1]).values == pytest.approx(fit.reward(expert_trajectories()[:1]).values)
-    repeated = method.fit(expert_trajectories()[:4], "Pendulum-v1", steps=240, seed=0)
+    repeated = method.fit(expert_trajectories()[:4], "Pendulum-v1", steps=220, seed=0)
     assert repeated.policy.act(seen, deterministic=True) == pytest.approx(action)
+
+
+@pytest.mark.parametrize(
+    "options", [{"reward": "distilled"}, {"precondition": "dynamics"}], ids=["distilled", "purple"]
+)
+def test_other_rewards_go_the_same_way(options: dict[str, Any], tmp_path: Path) -> None:
+    method = OffPolicyGAIL(
+        learning_starts=30, report_every=20, hidden=(8,), reward_hidden=(8,), n_steps=2, batch_size=8, **options
+    )
+    fit = method.fit(expert_trajectories()[:2], "Pendulum-v1", steps=60, seed=0)
+    last = fit.history[-1]
+    if "precondition" in options:
+        assert 0.7 <= last["multiplier"] <= 1
+        assert last["fit_dynamics_loss"] > 0
+        assert last["gradient_max"] > 0
+    else:
+        assert fit.history[0]["error_after"] < fit.history[0]["error_before"]
+        assert 0 < last["agent_reward"] <= 1
+    again = DemonstrationFit.load(fit.save(tmp_path))
+    assert again.reward(expert_trajectories()[:1]).values == pytest.approx(
+        fit.reward(expert_trajectories()[:1]).values, rel=1e-6
+    )
 
 
 def test_the_policy_is_the_actor_that_was_trained() -> None:
@@ -190,5 +212,9 @@ def test_wrong_worlds_are_named() -> None:
         OffPolicyGAIL().fit([demo], "Pendulum-v1", steps=10)
     with pytest.raises(TypeError, match="takes a Gymnasium id"):
         single(3)
+    with pytest.raises(ValueError, match="option 'reward' must be 'adversarial' or 'distilled'"):
+        OffPolicyGAIL(reward="red")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'absorbing' goes with reward='adversarial'"):
+        OffPolicyGAIL(precondition="dynamics", absorbing=True)
     with pytest.raises(ValueError, match="option 'subsample' must be a positive number, got 0.0"):
         OffPolicyGAIL(subsample=0)

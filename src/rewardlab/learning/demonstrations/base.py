@@ -28,6 +28,7 @@ PARTS = Registry(
         "adversarial": "rewardlab.rewards.models.adversarial:AdversarialReward",
         "network_policy": "rewardlab.learning.demonstrations.networks:NetworkPolicy",
         "table_policy": "rewardlab.learning.demonstrations.tables:TablePolicy",
+        "distilled": "rewardlab.rewards.models.distilled:DistilledReward",
         "tanh_policy": "rewardlab.learning.demonstrations.off_policy:TanhPolicy",
         "network_reward": "rewardlab.learning.demonstrations.rewards:NetworkReward",
         "density_reward": "rewardlab.learning.demonstrations.density:DensityOfDemonstrations",

@@ -20,6 +20,8 @@ from rewardlab.learning.demonstrations.base import Imitation, Run, positive
 from rewardlab.learning.demonstrations.networks import NetworkPolicy
 from rewardlab.learning.demonstrations.spaces import Columns
 from rewardlab.rewards.models.adversarial import AdversarialReward, Form
+from rewardlab.rewards.models.distilled import DistilledReward
+from rewardlab.rewards.models.preconditioned import precondition
 from rewardlab.rewards.models.transition_inputs import TransitionBatch
 
 
@@ -35,7 +37,12 @@ class OffPolicyGAIL(Imitation):
         subsample: every so many steps of a demonstration are kept, from a random one on; 1 for all.
         n_steps: rewards that are added up before the value is asked.
         penalty, weight, form, inputs, spectral_norm, label_smoothing, entropy: of the reward; see `AdversarialReward`.
-        absorbing: whether ends are worth something of their own.
+        reward: a discriminator that learns along ("adversarial"), or a reward that is fitted to the demonstrations before
+            and stays ("distilled"; see `DistilledReward`), which reads `inputs`, `reward_hidden` and
+            `reward_learning_rate` alone.
+        precondition: whether the reward is shrunk where the dynamics ("dynamics") or the reward ("reward") are steep, as by
+            `rl.precondition`; what comes back is the reward without it. None for no.
+        absorbing: whether ends are worth something of their own; with the plain adversarial reward alone.
         reward_hidden: widths of the discriminator's hidden layers.
         reward_learning_rate: of the discriminator, which has one update for each of the policy.
         hidden: widths of the hidden layers of actor and critics.
@@ -60,6 +67,8 @@ class OffPolicyGAIL(Imitation):
     spectral_norm: bool = False
     label_smoothing: tuple[float, float] | None = None
     entropy: float = 1e-3
+    reward: Literal["adversarial", "distilled"] = "adversarial"
+    precondition: Literal["dynamics", "reward"] | None = None
     absorbing: bool = False
     reward_hidden: tuple[int, ...] = (100, 100)
     reward_learning_rate: float = 5e-4
@@ -81,6 +90,15 @@ class OffPolicyGAIL(Imitation):
                 for name in ("subsample", "n_steps", "batch_size", "buffer_size", "learning_rate", "report_every")
             },
         )
+        if self.reward not in ("adversarial", "distilled") or self.precondition not in ("dynamics", "reward", None):
+            raise ValueError(
+                "OffPolicyGAIL: option 'reward' must be 'adversarial' or 'distilled', and 'precondition' 'dynamics', "
+                f"'reward' or None, got {self.reward!r} and {self.precondition!r}"
+            )
+        if self.absorbing and (self.reward != "adversarial" or self.precondition is not None):
+            raise ValueError(
+                "OffPolicyGAIL: option 'absorbing' goes with reward='adversarial' and precondition=None alone"
+            )
         if not 0 < self.gamma < 1:
             raise ValueError(f"OffPolicyGAIL: option 'gamma' must be in (0, 1), got {self.gamma}")
 
@@ -99,22 +117,12 @@ class OffPolicyGAIL(Imitation):
 
         environment = single(run.environment)
         expert, held_out = subsampled(run.columns, self.subsample, run.seed, absorbing=self.absorbing)
-        reward = AdversarialReward.for_spaces(
-            environment.observation_space,
-            environment.action_space,
-            penalty=self.penalty,
-            weight=self.weight,
-            form=self.form,
-            inputs=self.inputs,
-            spectral_norm=self.spectral_norm,
-            label_smoothing=self.label_smoothing,
-            entropy=self.entropy,
-            absorbing=self.absorbing,
-            hidden=self.reward_hidden,
-            learning_rate=self.reward_learning_rate,
-            seed=run.seed,
-        )
-        warn_of_survival_bias(self.form, absorbing=self.absorbing, expert_ends=bool(run.columns.terminated.any()))
+        learned = self._reward(environment, run.seed)
+        if isinstance(learned, DistilledReward):
+            run.note(steps=0, **learned.fit(expert))
+        reward = learned if self.precondition is None else precondition(learned, self.precondition, seed=run.seed)
+        form = self.form if self.reward == "adversarial" else "softplus"  # the sign of a distilled reward
+        warn_of_survival_bias(form, absorbing=self.absorbing, expert_ends=bool(run.columns.terminated.any()))
         width = run.action.width
         model = TD3(
             "MlpPolicy",
@@ -136,7 +144,29 @@ class OffPolicyGAIL(Imitation):
         model.learn(run.steps, callback=watch)
         watch.report()
         run.done = int(model.num_timesteps)
-        return {"reward": reward, "policy": policy_of(model, run, noise=self.noise)}
+        return {"reward": learned, "policy": policy_of(model, run, noise=self.noise)}
+
+    def _reward(self, environment: Any, seed: int) -> AdversarialReward | DistilledReward:
+        common: dict[str, Any] = {
+            "inputs": self.inputs,
+            "hidden": self.reward_hidden,
+            "learning_rate": self.reward_learning_rate,
+            "seed": seed,
+        }
+        spaces = environment.observation_space, environment.action_space
+        if self.reward == "distilled":
+            return DistilledReward.for_spaces(*spaces, **common)
+        return AdversarialReward.for_spaces(
+            *spaces,
+            penalty=self.penalty,
+            weight=self.weight,
+            form=self.form,
+            spectral_norm=self.spectral_norm,
+            label_smoothing=self.label_smoothing,
+            entropy=self.entropy,
+            absorbing=self.absorbing,
+            **common,
+        )
 
 
 class TanhPolicy(NetworkPolicy):

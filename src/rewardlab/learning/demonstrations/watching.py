@@ -24,7 +24,7 @@ class Watch(BaseCallback):
 
     Args:
         options: of the method.
-        reward: what is trained.
+        reward: what is trained; one without `fit_step` stays as it is.
         expert: what it is trained on.
         held_out: demonstrations that it never sees.
         run: where lines are written.
@@ -33,7 +33,7 @@ class Watch(BaseCallback):
     def __init__(
         self,
         options: OffPolicyGAIL,
-        reward: AdversarialReward,
+        reward: Any,
         expert: TransitionBatch,
         held_out: TransitionBatch,
         run: Run,
@@ -65,7 +65,8 @@ class Watch(BaseCallback):
             )
         agent = with_absorbing(agent) if self.options.absorbing else agent
         rows = self.draw.integers(len(self.expert), size=self.options.batch_size)
-        self.lines.append(self.reward.fit_step(agent, self.expert.take(rows)))
+        learns = hasattr(self.reward, "fit_step")
+        self.lines.append(self.reward.fit_step(agent, self.expert.take(rows)) if learns else {})
         if self.num_timesteps - self.reported >= self.options.report_every:
             self.report()
 
@@ -84,7 +85,12 @@ class Watch(BaseCallback):
         means = {f"fit_{name}": value for name, value in mean_of(self.lines).items()}
         self.lines.clear()
         agent = self.buffer.draw(256, self.draw)
-        found = self.reward.diagnostics(agent, self.expert, self.held_out)
+        inner = getattr(self.reward, "reward", self.reward)  # what is preconditioned
+        found = {"agent_reward": float(inner.of(agent).mean())}
+        if isinstance(inner, AdversarialReward):
+            found = inner.diagnostics(agent, self.expert, self.held_out)
+        if inner is not self.reward:
+            found["multiplier"] = float(self.reward.multiplier(agent).mean())
         returns = [episode["r"] for episode in self.model.ep_info_buffer or ()]
         own = {"environment_return": float(np.mean(returns))} if returns else {}
         self.run.note(steps=self.num_timesteps, **own, **found, **self._critics(), **means)
