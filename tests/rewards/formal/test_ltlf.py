@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,16 @@ def test_spec_and_machine_say_the_same() -> None:
     walks = [walk(1, 0, 2, terminated=True), walk(1, 2, 5, terminated=True), walk(1, 1, terminated=True)]
     assert machine(walks).values.tolist() == reward(walks).values.tolist()
     assert rl.from_spec({"type": "ltlf", "formula": "F goal", "labels": LABELS})([walk(1, 0)]).values.tolist() == [1.0]
+
+
+def test_a_syntax_error_in_a_file_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "reward.yaml"
+    path.write_text("type: ltlf\nformula: F goal & G\nlabels: {goal: [0]}\n", encoding="utf-8")
+    with pytest.raises(
+        rl.rewards.SpecError,
+        match=r"reward.yaml:2: option 'formula': expected a proposition.* at position 10\n  F goal & G\n {12}\^",
+    ):
+        rl.load_reward(path)
 
 
 def test_many_environments_at_once() -> None:

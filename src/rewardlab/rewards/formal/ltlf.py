@@ -23,7 +23,7 @@ from rewardlab.rewards.formal.automata import Automaton, compile_formula
 from rewardlab.rewards.formal.edges import TERMINATED, Edge
 from rewardlab.rewards.formal.labels import as_labels
 from rewardlab.rewards.formal.machines import RewardMachine
-from rewardlab.rewards.formal.syntax import Formula, parse_formula, propositions
+from rewardlab.rewards.formal.syntax import Formula, FormulaError, parse_formula, propositions
 from rewardlab.rewards.formal.tables import cover
 from rewardlab.rewards.spec import register
 from rewardlab.rewards.transitions import StatefulReward
@@ -91,7 +91,10 @@ class LTLf(StatefulReward):
     @functools.cached_property
     def parsed(self) -> Formula:
         """The formula as a tree."""
-        return parse_formula(self.formula, None if self.labels is None else self.labels.propositions)
+        try:
+            return parse_formula(self.formula, None if self.labels is None else self.labels.propositions)
+        except FormulaError as error:  # with the option named, a reader of a file can name the line
+            raise FormulaError(f"option 'formula': {error.reason}", self.formula, error.position) from None
 
     @functools.cached_property
     def automaton(self) -> Automaton:

@@ -30,7 +30,7 @@ class FormulaError(ValueError):
 
     def __init__(self, reason: str, text: str, position: int) -> None:
         super().__init__(f"{reason} at position {position}\n  {text}\n  {' ' * position}^")
-        self.position = position
+        self.reason, self.position = reason, position
 
 
 @dataclass(frozen=True, slots=True)
