@@ -94,7 +94,8 @@ def test_identical_sides_give_log_two_and_no_division() -> None:
 
 
 def test_a_single_expert_point_is_enough() -> None:
-    assert np.isfinite(reward().fit_step(batch(16), batch(1))["loss"])
+    for halves in (False, True):
+        assert np.isfinite(reward(halves=halves).fit_step(batch(16), batch(1))["loss"])
 
 
 def test_discrete_actions_are_one_hot_and_constants_are_kept(tmp_path: Path) -> None:
@@ -174,6 +175,10 @@ def test_it_is_never_cached_and_a_frozen_copy_stays() -> None:
     one = reward()
     assert not one.deterministic
     assert one.spec_hash is None
+    with pytest.raises(
+        ValueError, match="adversarial is not deterministic, so remembering its scores would change them"
+    ):
+        one.cached()
     assert from_spec(one.to_spec()) == one
     frozen = one.frozen()
     before = frozen.of(batch(4))

@@ -179,7 +179,7 @@ class Preconditioned(TransitionReward):
 
     def _state(self, batch: Transitions, letter: str) -> NDArray[np.float32]:
         if isinstance(self.reward, EncodedTransitions):
-            return self.reward._part(letter, batch)
+            return self.reward.part(letter, batch)
         column = np.asarray({"s": batch.observation, "a": batch.action, "n": batch.next_observation}[letter])
         return column.reshape(len(column), -1).astype(np.float32)
 

@@ -232,12 +232,13 @@ class EncodedTransitions(TransitionReward):
         Raises:
             ValueError: observations or actions of another space, or numbers that are not finite.
         """
-        return np.concatenate([self._part(letter, batch) for letter in self._letters()], axis=1)
+        return np.concatenate([self.part(letter, batch) for letter in self._letters()], axis=1)
 
     def _letters(self) -> tuple[str, ...]:
         return {"sa": ("s", "a"), "ss": ("s", "n"), "sas": ("s", "a", "n"), "s": ("s",)}[self.inputs]
 
-    def _part(self, letter: str, batch: Transitions) -> Rows:
+    def part(self, letter: str, batch: Transitions) -> Rows:
+        """One part of the rows: the state ("s"), the action ("a") or the next state ("n"); float32[N, width]."""
         absorbing = getattr(batch, "absorbing", None)
         if letter == "a":
             rows = self._scaled(self._read(batch.action, "action"), "action")
