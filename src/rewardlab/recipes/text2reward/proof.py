@@ -2,6 +2,9 @@
 
 No language model runs: its programs were recorded, all of them count, and the unit is program by seed. The learner is
 the same for all arms, and divides every reward by its deviation.
+
+That feedback meets a wish which the task does not state is reported, and gates nothing: the revised programs pay for it, and
+the agents do not find it within the budget (see the page of the recipe).
 """
 
 from __future__ import annotations
@@ -64,12 +67,14 @@ CLAIMS = (
         name="wish",
         statement="after a round of feedback a wish that the task does not state is met more often by .50",
         margin=0.50,
+        gated=False,
         unit=_WISH,
     ),
     Claim(
         name="wish_control",
         statement="the feedback, and not the round, does it: above a round with empty feedback by .50",
         margin=0.50,
+        gated=False,
         unit=_WISH,
     ),
     Claim(
@@ -219,6 +224,6 @@ RECIPE = Recipe(
     "arXiv 2309.11489)",
     claims=CLAIMS,
     proof=proof,
-    minutes=1.0,
+    minutes=1.2,
 )
 """Rewards that a language model wrote, beside an expert's, success alone, and a distance."""
