@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -115,17 +117,26 @@ def test_a_potential_of_the_wrong_shape_says_so() -> None:
     columns = (np.zeros((4, 2)), np.zeros(4), np.zeros((4, 2)), np.zeros(4, dtype=bool))
     wide = rl.potential(lambda observation: observation, 0.9)
     with pytest.raises(
-        ValueError, match=r"lambda returned shape \(4, 2\) for 4 states, expected \(4,\), one value for each"
+        ValueError, match=r"lambda returned shape \(8, 2\) for 8 states, expected \(8,\), one value for each"
     ):
         wide.transition(*columns)
     column = rl.potential(lambda observation: observation[:, :1], 0.9)
-    with pytest.raises(ValueError, match=r"shape \(4, 1\) .* \(take the column: values\[:, 0\]\)"):
+    with pytest.raises(ValueError, match=r"shape \(8, 1\) .* \(take the column: values\[:, 0\]\)"):
         column.transition(*columns)
     scores = wide(walk())
     assert scores.status[0] == Status.FAILED
-    assert "returned shape (7, 2)" in str(scores.note(0)) or "returned shape (6, 2)" in str(scores.note(0))
+    assert "returned shape (12, 2) for 12 states" in str(scores.note(0))  # six now, six later
     timed_wrong = TimePotential(phi=lambda observation, time: observation, discount=0.9)
     assert "the potential of time_potential returned shape (1, 2) for 1 states" in str(timed_wrong(walk()).note(0))
+
+
+def test_a_potential_that_was_asked_can_be_copied_and_pickled() -> None:
+    shaping = rl.potential(shape.along([0]) + shape.along([1]), 0.9)
+    scores = shaping(walk())
+    again = copy.deepcopy(shaping)
+    assert again == shaping
+    assert again(walk()).values == pytest.approx(scores.values)
+    assert pickle.dumps(shaping)
 
 
 def test_nan_in_a_potential_fails_with_the_step() -> None:

@@ -72,6 +72,7 @@ def transition_values(
     next_observation: Any,
     terminated: NDArray[np.bool_] | None = None,
     parts: Parts | None = None,
+    ready: OnlineReward | None = None,
 ) -> NDArray[np.float64]:
     """The reward of N transitions.
 
@@ -82,6 +83,7 @@ def transition_values(
         next_observation: like `observation`.
         terminated: bool[N]; none ended where not given.
         parts: filled with float64[N] for each part, by dotted name.
+        ready: what `check_by_transition` gave for this reward, where it is asked often.
 
     Returns:
         float64[N].
@@ -92,7 +94,7 @@ def transition_values(
     """
     count = count_rows(next_observation)
     ended = np.zeros(count, dtype=bool) if terminated is None else terminated
-    stepping = check_by_transition(reward)
+    stepping = check_by_transition(reward) if ready is None else ready
     stepping.start(count)
     values = stepping.step(observation, action, next_observation, ended)
     if parts is not None:
@@ -100,13 +102,16 @@ def transition_values(
     return values
 
 
-def state_values(reward: Reward, observation: Any, *, parts: Parts | None = None) -> NDArray[np.float64]:
+def state_values(
+    reward: Reward, observation: Any, *, parts: Parts | None = None, ready: OnlineReward | None = None
+) -> NDArray[np.float64]:
     """What a reward says about states: it is asked about staying in each of them, without an action.
 
     Args:
         reward: a transition reward, or a combination of such, that looks at states alone.
         observation: [N, ...], or a dict of such arrays.
         parts: as in `transition_values`.
+        ready: as in `transition_values`.
 
     Returns:
         float64[N].
@@ -115,14 +120,20 @@ def state_values(reward: Reward, observation: Any, *, parts: Parts | None = None
         TypeError: some part is not a function of single transitions.
         ValueError: some part looks at the action, or returned another shape than one value for each state.
     """
-    for part in _leaves(reward):
+    for part in _leaves(reward) if ready is None else ():
         if isinstance(part, FunctionReward) and "action" in part._arguments():
             raise ValueError(
                 f"{part.label} looks at the action, and a state has none; a potential of state and action is "
                 "rewardlab.rewards.shaping.ActionPotential"
             )
     return transition_values(
-        reward, observation=observation, action=None, next_observation=observation, terminated=None, parts=parts
+        reward,
+        observation=observation,
+        action=None,
+        next_observation=observation,
+        terminated=None,
+        parts=parts,
+        ready=ready,
     )
 
 

@@ -22,6 +22,7 @@ from rewardlab.rewards.shaping.by_transition import check_by_transition, check_v
 from rewardlab.rewards.spec import register
 from rewardlab.rewards.transitions import TransitionReward
 from rewardlab.types import Scores, Trajectory
+from rewardlab.types.trees import tree_map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,16 @@ class Potential(TransitionReward):
         Returns:
             float64[N].
         """
-        return state_values(self.phi, observation)
+        if isinstance(self.phi, StateReward):
+            return check_values(self.phi.state(observation), count_rows(observation), self.phi.label, of="state")
+        values = state_values(self.phi, observation, ready=self.__dict__.get("_ready"))
+        if "_ready" not in self.__dict__:  # asked at every step of training, so looked through once
+            self.__dict__["_ready"] = check_by_transition(self.phi)
+        return values
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: the options."""
+        return {name: value for name, value in self.__dict__.items() if name != "_ready"}
 
     def transition(  # noqa: D102 - documented on TransitionReward
         self,
@@ -119,7 +129,9 @@ class Potential(TransitionReward):
         next_observation: NDArray[Any],
         terminated: NDArray[np.bool_],
     ) -> NDArray[np.float64]:
-        return self.between(self.state(observation), self.state(next_observation), terminated)
+        both = self.state(tree_map(lambda now, later: np.concatenate([now, later]), observation, next_observation))
+        now, later = np.split(both, 2)
+        return self.between(now, later, terminated)
 
     def between(
         self, now: NDArray[np.float64], later: NDArray[np.float64], terminated: NDArray[np.bool_]
