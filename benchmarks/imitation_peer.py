@@ -1,7 +1,7 @@
 """The side of `imitation` in `benchmarks/imitation.py`: reads jobs as lines of JSON, writes results as lines of JSON.
 
 It runs in a virtual environment of its own (`pip install torch "numpy<2" gymnasium==0.29.1 stable-baselines3==2.2.1
-It runs in a virtual environment of its own (`pip install torch "numpy<2" gymnasium==0.29.1 stable-baselines3==2.2.1
+imitation==1.0.1`), because that library needs older versions of Gymnasium and numpy. Settings are those of the tutorials in
 its documentation; where one is not, the docstring says so.
 """
 
