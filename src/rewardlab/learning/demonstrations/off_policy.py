@@ -144,6 +144,8 @@ class OffPolicyGAIL(Imitation):
         model.learn(run.steps, callback=watch)
         watch.report()
         run.done = int(model.num_timesteps)
+        if environment is not run.environment:
+            environment.close()
         return {"reward": learned, "policy": policy_of(model, run, noise=self.noise)}
 
     def _reward(self, environment: Any, seed: int) -> AdversarialReward | DistilledReward:
