@@ -130,8 +130,12 @@ class MarkovDecisionProcess:
         return replace(self, rewards=rewards, discount=self.discount if discount is None else discount)
 
     def solve(self, *, temperature: float = 0.0) -> tuple[Floats, Floats]:
-        """Optimal values float64[S] and action values float64[S, A]; soft ones with a temperature."""
-        return tabular.value_iteration(self.transitions, self.rewards, self.discount, temperature=temperature)
+        """Optimal values float64[S] and action values float64[S, A]; soft ones with a temperature.
+
+        A terminal state is worth 0 in both cases: its entropy earns nothing.
+        """
+        rewards = self.rewards - temperature * np.log(self.actions) * self.terminal[:, None]
+        return tabular.value_iteration(self.transitions, rewards, self.discount, temperature=temperature)
 
     def optimal_policy(self) -> Floats:
         """An optimal policy float64[S, A] that mixes all optimal actions of a state evenly."""

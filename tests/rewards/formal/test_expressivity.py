@@ -132,6 +132,17 @@ def test_several_discounts():
         markov_expressible(PolicyOrder.tiers(mdp, mixed, [[0], [1, 2]]), discount=1.0)
 
 
+def test_nothing_is_earned_after_the_end():
+    """What a policy would do in a terminal state tells it from no other, and the reward found pays nothing there."""
+    mdp = process([[1, 2], [1, 1], [2, 2]], terminal=np.array([False, True, True]))
+    same = np.stack([binary(0.5, 0, 0), binary(0.5, 1, 1)])
+    order = PolicyOrder.tiers(mdp, same, [[0], [1]])
+    assert not markov_expressible(order).expressible
+    assert expressible(order, "TLO").expressible is False
+    found = markov_expressible(PolicyOrder.tiers(mdp, np.stack([binary(0, 0, 0), binary(1, 0, 0)]), [[0], [1]]))
+    assert mdp.with_rewards(found.rewards).optimal_policy()[0] == pytest.approx([0.0, 1.0])
+
+
 def one_state() -> MarkovDecisionProcess:
     return process([[0, 0]])
 

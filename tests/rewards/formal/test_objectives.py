@@ -149,6 +149,19 @@ def test_regularised():
     assert Regularised(0.0).solve(mdp) == pytest.approx(mdp.optimal_policy())
 
 
+def test_what_is_over_earns_no_bonus():
+    mdp = gamble()
+    objective = Regularised(0.5)
+    once = objective.evaluate(mdp, np.full((4, 2), 0.5))
+    assert once == pytest.approx(mdp.expected_return(np.full((4, 2), 0.5)) + 0.5 * np.log(2))
+    assert once == objective.evaluate(mdp, np.array([[0.5, 0.5], [1, 0], [0, 1], [0.3, 0.7]]))
+    best = objective.solve(mdp)
+    values, _ = mdp.solve(temperature=0.5)
+    assert values[mdp.terminal] == pytest.approx(0.0)
+    assert values[0] == pytest.approx(objective.evaluate(mdp, best))
+    assert best[0] == pytest.approx(np.exp(mdp.rewards[0] / 0.5) / np.exp(mdp.rewards[0] / 0.5).sum())
+
+
 def test_several_returns():
     mdp = loop()
     tables = {"there": np.array([0.0, 1.0]), "still": np.array([[1, 0], [1, 0.0]])}
@@ -266,6 +279,10 @@ def test_order_has_tiers_and_tolerances_scale():
         (lambda: OuterNonlinear(lambda mean: np.inf).evaluate(loop(), np.array([1, 0])), "at the expected return 9"),
         (lambda: return_law(loop(), np.full((2, 2), 0.5), [None], 0.999), "different returns are possible .* samples="),
         (lambda: return_law(loop(), np.array([1, 0]), [None], 1.0), "rewards that cease"),
+        (
+            lambda: Markov(np.ones(4)).evaluate(gamble(), SAFE),
+            "rewards pay in state 1, which is terminal, and so for ever; set them to 0 there",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value")

@@ -45,7 +45,7 @@ def controls(seed: int) -> dict[str, tuple[MarkovDecisionProcess, np.ndarray, np
     """For each task the same world and policies, with a Markov reward that is drawn: name -> world, policies, rewards."""
     generator = np.random.default_rng(seed + 1_000_000)
     return {
-        name: (task.mdp, task.policies, generator.normal(size=(task.mdp.states, task.mdp.actions)))
+        name: (task.mdp, task.policies, generator.normal(size=task.policies[0].shape) * ~task.mdp.terminal[:, None])
         for name, task in tasks(seed).items()
     }
 

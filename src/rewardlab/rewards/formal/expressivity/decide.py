@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rewardlab.functional import tabular
 from rewardlab.rewards.formal.expressivity.formalisms import FORMALISMS, contains, formalism
-from rewardlab.rewards.formal.expressivity.programme import Fit, fit_order, markov_expressible
+from rewardlab.rewards.formal.expressivity.programme import Fit, fit_order, markov_expressible, visit_features
 from rewardlab.rewards.formal.expressivity.tasks import PolicyOrder
 
 Floats = NDArray[np.float64]
@@ -69,14 +69,15 @@ def expressible(task: PolicyOrder, formalism_name: str, *, discount: float | Non
         return Verdict(short, verdict.expressible, verdict.explain(), verdict)
     if short == "LAR":
         chain = tabular.stationary_distribution(task.mdp.transitions, task.policies, task.mdp.initial)
-        return _linear(short, (chain[..., None] * task.policies).reshape(len(chain), -1), task, "long-run visits")
+        long_run = chain[..., None] * task.policies * ~task.mdp.terminal[:, None]
+        return _linear(short, long_run.reshape(len(chain), -1), task, "long-run visits")
     if short == "RRL":
         return _linear(short, _regularised_features(task, share), task, "visits to states and action distributions")
     if short in ("RM", "FTR", "INMR", "IMORL"):
         return _by_trajectories(short, task, steps)
     if short == "LTL":
         return _logic(task, share)
-    features = task.policies if short in ("FPR", "PO") else _visits(task, share)
+    features = task.policies if short in ("FPR", "PO") else visit_features(task, share)
     what = (
         "they are one policy"
         if short in ("FPR", "PO")
@@ -120,14 +121,9 @@ def _cancel(fit: Fit, task: PolicyOrder, what: str) -> str:
     return f"the values are linear in {what}, and those of {pairs} cancel"
 
 
-def _visits(task: PolicyOrder, share: float) -> Floats:
-    visits: Floats = (1 - share) * tabular.occupancy(task.mdp.transitions, task.policies, task.mdp.initial, share)
-    return visits
-
-
 def _regularised_features(task: PolicyOrder, share: float) -> Floats:
     """Visits to state and action, and to each distribution over actions: a regulariser is any function of the latter."""
-    visits = _visits(task, share)
+    visits = visit_features(task, share)
     rows = np.round(task.policies, 12).reshape(-1, task.mdp.actions)
     _, number = np.unique(rows, axis=0, return_inverse=True)
     number = number.reshape(task.policies.shape[:2])
@@ -150,7 +146,7 @@ def _by_trajectories(short: str, task: PolicyOrder, steps: int) -> Verdict:
     fit = fit_order(law, task)
     if fit.possible:
         return Verdict(short, True, f"weights of the first {steps} steps order the policies, by {fit.margin:.3g}", fit)
-    visits = _visits(task, task.mdp.discount).reshape(len(law), -1)
+    visits = visit_features(task, task.mdp.discount).reshape(len(law), -1)
     same = _distinct(short, visits, task, "no trajectory tells them apart")
     if same.expressible is False:
         return same
@@ -195,7 +191,7 @@ def _idle(transitions: Floats) -> NDArray[np.bool_]:
 
 def _logic(task: PolicyOrder, share: float) -> Verdict:
     same = _distinct(
-        "LTL", _visits(task, share).reshape(len(task.policies), -1), task, "no trajectory tells them apart"
+        "LTL", visit_features(task, share).reshape(len(task.policies), -1), task, "no trajectory tells them apart"
     )
     if same.expressible is False:
         return same

@@ -161,11 +161,10 @@ def markov_expressible(order: PolicyOrder, *, discount: float | Sequence[float] 
     margins: dict[float, float] = {}
     fit = None
     for share in tried:
-        visits = tabular.occupancy(mdp.transitions, order.policies, mdp.initial, share)
-        fit = fit_order((1 - share) * visits.reshape(len(visits), -1), order)
+        fit = fit_order(visit_features(order, share).reshape(len(order.policies), -1), order)
         margins[share] = fit.margin
         if fit.possible:
-            rewards = fit.weights.reshape(mdp.states, mdp.actions).copy()
+            rewards = fit.weights.reshape(mdp.states, mdp.actions) * ~mdp.terminal[:, None]
             _confirm(mdp, order, rewards, share)
             return MarkovVerdict(True, share, rewards, fit.margin, 0.0, (), margins, order)
     assert fit is not None
@@ -175,6 +174,14 @@ def markov_expressible(order: PolicyOrder, *, discount: float | Sequence[float] 
             "policies that are nearly the same, or take a smaller discount"
         )
     return MarkovVerdict(False, tried[-1], None, fit.margin, fit.residual, fit.certificate, margins, order)
+
+
+def visit_features(order: PolicyOrder, discount: float) -> Floats:
+    """Discounted visits float64[policy, S, A] times (1 - discount); 0 in terminal states, where nothing can be earned."""
+    mdp = order.mdp
+    visits = tabular.occupancy(mdp.transitions, order.policies, mdp.initial, discount)
+    features: Floats = (1 - discount) * visits * ~mdp.terminal[:, None]
+    return features
 
 
 def _confirm(mdp: MarkovDecisionProcess, order: PolicyOrder, rewards: Floats, discount: float) -> None:

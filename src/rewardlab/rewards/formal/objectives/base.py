@@ -107,6 +107,12 @@ def reward_table(mdp: MarkovDecisionProcess, rewards: Any, what: str = "rewards"
         raise ValueError(
             f"{what} hold {table[~np.isfinite(table)][0]} at {np.argwhere(~np.isfinite(table))[0].tolist()}"
         )
+    leaks = (table != 0).any((1, 2)) & mdp.terminal
+    if leaks.any():
+        raise ValueError(
+            f"{what} pay in state {int(np.flatnonzero(leaks)[0])}, which is terminal, and so for ever; set them to 0 there, "
+            "as in table * ~mdp.terminal[:, None], or leave the state out of terminal"
+        )
     return table
 
 

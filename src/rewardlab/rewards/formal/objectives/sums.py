@@ -205,7 +205,7 @@ class Regularised(Objective):
         """Expected discounted sum of reward and bonus; minus infinity where the prior forbids what the policy does."""
         policy = mdp.policy_table(policy)
         share = check_discount(mdp, self.discount)
-        visits = tabular.occupancy(mdp.transitions, policy, mdp.initial, share)
+        visits = tabular.occupancy(mdp.transitions, policy, mdp.initial, share) * ~mdp.terminal[:, None]
         table = expected_table(mdp, self.rewards)
         if self.function is not None:
             penalty = np.array([scalar(self.function(row), f"the chances {row.tolist()}", "F") for row in policy])
@@ -227,6 +227,8 @@ class Regularised(Objective):
             raise ValueError('kind="function" has no known solution; use "entropy" or "kl"')
         prior = self._prior(mdp)
         table = expected_table(mdp, self.rewards) + self.strength * np.log(np.maximum(prior, 1e-300))
+        if self.kind == "entropy":  # what is over has no entropy to earn
+            table = table - self.strength * np.log(mdp.actions) * mdp.terminal[:, None]
         share = check_discount(mdp, self.discount)
         _, actions = tabular.value_iteration(mdp.transitions, table, share, temperature=self.strength)
         weights = np.exp((actions - actions.max(-1, keepdims=True)) / self.strength)
