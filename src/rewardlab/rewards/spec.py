@@ -43,6 +43,7 @@ REWARDS = Registry(
         "action_potential": "rewardlab.rewards.shaping:ActionPotential",
         "time_potential": "rewardlab.rewards.shaping:TimePotential",
         "state_function": "rewardlab.rewards.shaping:StateFunction",
+        "pressure": "rewardlab.rewards.shaping:Pressure",
         "team_spirit": "rewardlab.rewards.shaping:TeamSpirit",
         "distance": "rewardlab.rewards.shaping.shape:Distance",
         "alignment": "rewardlab.rewards.shaping.shape:Alignment",

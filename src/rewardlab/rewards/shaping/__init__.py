@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_names(
             "discount_from_half_life",
             "potential",
         ],
+        "rewardlab.rewards.shaping.pressure": ["Pressure"],
         "rewardlab.rewards.shaping.teams": ["TeamSpirit", "shared_rewards", "team_spirit"],
     },
     rooms=["shape"],
