@@ -113,13 +113,12 @@ CLAIMS = (
     Claim(
         name="heavy",
         statement="utility at every step, weight 3: kinesthetic scores more goals than the mean",
-        margin=0.25,
         unit=_AREA,
     ),
     Claim(
         name="heavy_last",
         statement="utility at every step, weight 3: so at the end of training",
-        margin=0.5,
+        gated=False,
         unit=_LAST,
     ),
     Claim(name="medium", statement="utility at every step, weight 1: kinesthetic above the mean", unit=_AREA),
