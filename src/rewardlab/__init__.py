@@ -56,6 +56,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.training.loop": ["train"],
         "rewardlab.training.replay": ["FailureReplay"],
         "rewardlab.learning.demonstrations.front": ["imitate"],
+        "rewardlab.learning.alignment.front": ["align"],
         "rewardlab.learning.ensembles": ["fit_ensemble"],
         "rewardlab.learning.fitting": ["fit"],
         "rewardlab.learning.implicit": ["ImplicitProcessReward"],

@@ -104,7 +104,7 @@ def align(
     return Alignment(
         reward=AlignedReward(primary=primary or EnvironmentReturn(), auxiliary=hints, blend=blend),
         policy=AlignedPolicy(policy, seed=chosen.seed),
-        discount=float(blend.discount[0]),
+        discount=float(blend.discount[0].detach()),
         history=lines,
         auxiliary=tuple(hints),
         options=asdict(chosen),
