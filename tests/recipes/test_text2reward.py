@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import rewardlab as rl
 from rewardlab.learning.programs import check_view
 from rewardlab.recipes.text2reward import (
+    FEEDBACK,
     INSTRUCTION,
     RECIPE,
     PickPlace,
@@ -124,3 +125,8 @@ def test_claims_are_stated_once() -> None:
     names = [claim.name for claim in RECIPE.claims]
     assert len(set(names)) == len(names)
     assert sum(claim.gated for claim in RECIPE.claims) == 8
+
+
+def test_the_study_of_feedback_returns_its_claims() -> None:
+    outcomes = FEEDBACK.proof(100, settings=Settings(steps=3200, epochs=1))  # type: ignore[call-arg]
+    assert set(outcomes) == {claim.name for claim in FEEDBACK.claims} == {"wish", "wish_control", "wish_success"}

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from rewardlab.recipes.text2reward.proof import RECIPE, programs, proof, sample_states, train_arms
 from rewardlab.recipes.text2reward.recorded import few_shot, revised, writer, zero_shot
+from rewardlab.recipes.text2reward.wishes import FEEDBACK
 from rewardlab.recipes.text2reward.world import INSTRUCTION, PickPlace, PickPlaceView, success
 
 __all__ = [
+    "FEEDBACK",
     "INSTRUCTION",
     "RECIPE",
     "PickPlace",
