@@ -54,7 +54,7 @@ class Arm:
 class Budget:
     """How long everything runs; the same for all arms."""
 
-    steps: int = 6_000
+    steps: int = 8_000
     random_steps: int = 1_000
     batch: int = 64
     hidden: tuple[int, ...] = (64, 64)

@@ -191,7 +191,7 @@ _SOURCE = (
     "(Machine Learning, arXiv 2006.16785)"
 )
 
-RECIPE = Recipe(title="Lipschitz GAIL", source=_SOURCE, claims=CLAIMS, proof=proof, minutes=1.5)
+RECIPE = Recipe(title="Lipschitz GAIL", source=_SOURCE, claims=CLAIMS, proof=proof, minutes=1.4)
 """A gradient penalty against none, at two strengths of the discriminator."""
 
 ABLATIONS = Recipe(
