@@ -61,7 +61,8 @@ def arms(seed: int, use: Use, options: Options = OPTIONS, *, more: bool = False)
 def touching(seed: int, options: Options = COUNTER) -> Learning:
     """The counter-world, in which nearness is all that counts: linear and kinesthetic, as potentials.
 
-    At every step the mean would be paid for waiting beside the ball without touching it, which is the claim at weight 3 again.
+    At every step the mean would be paid for waiting beside the ball without touching it, which is the claim at weight
+    3 again.
     """
     torch.set_num_threads(1)
     return learn([task_reward(make(), 1.0, "potential") for make in _UTILITIES.values()], seed, options, task="touch")
