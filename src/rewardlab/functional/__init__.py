@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         expected_calibration_error,
         reliability_curve,
     )
+    from rewardlab.functional.choices import order_consistency, prospect
     from rewardlab.functional.contrastive import difference_views, info_nce
     from rewardlab.functional.credit import (
         StepAdvantages,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
         q_lipschitz_bound,
     )
     from rewardlab.functional.matching import match_columns
+    from rewardlab.functional.optimal_design import d_optimal, log_det_gains
     from rewardlab.functional.policy_losses import (
         Surrogate,
         clipped_surrogate,
@@ -127,6 +129,7 @@ __all__ = [
     "completion_probability",
     "completion_weights",
     "cutoff_weights",
+    "d_optimal",
     "diagnose_intransitivity",
     "difference_views",
     "direct_preference_loss",
@@ -153,6 +156,7 @@ __all__ = [
     "krippendorff_alpha",
     "leave_one_out",
     "limiting_matrix",
+    "log_det_gains",
     "log_importance_weights",
     "match_columns",
     "mean_scores",
@@ -162,6 +166,7 @@ __all__ = [
     "norm_penalty",
     "occupancy",
     "optimal_actions",
+    "order_consistency",
     "ordinal",
     "pairwise_agreement",
     "penalty_points",
@@ -170,6 +175,7 @@ __all__ = [
     "policy_transitions",
     "position_baseline",
     "potential_terms",
+    "prospect",
     "q_lipschitz_bound",
     "rank_preferences",
     "recurrent_classes",
@@ -257,6 +263,8 @@ _load, __dir__, _ = lazy_names(
             "token_weights",
             "whiten",
         ],
+        "rewardlab.functional.choices": ["order_consistency", "prospect"],
+        "rewardlab.functional.optimal_design": ["d_optimal", "log_det_gains"],
         "rewardlab.functional.contrastive": ["difference_views", "info_nce"],
         "rewardlab.functional.general_preference": [
             "general_preference_logistic",
@@ -299,6 +307,7 @@ _load, __dir__, _ = lazy_names(
         "advantages",
         "agreement",
         "calibration",
+        "choices",
         "contrastive",
         "credit",
         "direct_preferences",
@@ -311,6 +320,7 @@ _load, __dir__, _ = lazy_names(
         "discrimination",
         "lipschitz",
         "matching",
+        "optimal_design",
         "policy_losses",
         "ppo",
         "preferences",
@@ -329,6 +339,9 @@ _PLAIN = frozenset(
     {
         "reward_distances",
         "tabular",
+        "optimal_design",
+        "d_optimal",
+        "log_det_gains",
         "action_values",
         "evaluate_policy",
         "limiting_matrix",
