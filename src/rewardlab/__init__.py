@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.transitions": ["StatefulReward", "TransitionReward"],
         "rewardlab.rewards.recorded": ["EnvironmentReturn"],
         "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic", "potential"],
+        "rewardlab.rewards.formal.constraints": ["Constraint", "Lagrangian"],
         "rewardlab.rewards.formal.ltlf": ["LTLf"],
         "rewardlab.rewards.formal.machines": ["RewardMachine"],
         "rewardlab.rewards.schedules": ["Linear"],

@@ -61,6 +61,15 @@ if TYPE_CHECKING:
         nash_strategy,
         rank_preferences,
     )
+    from rewardlab.functional.inverse_q import (
+        concave,
+        inverse_q_loss,
+        marginal_action_values,
+        recovered_rewards,
+        soft_log_policy,
+        soft_values,
+        value_differences,
+    )
     from rewardlab.functional.kinesthetic import signed_geometric_mean
     from rewardlab.functional.kl import kl_estimate
     from rewardlab.functional.lipschitz import (
@@ -128,6 +137,7 @@ __all__ = [
     "cohen_kappa",
     "completion_probability",
     "completion_weights",
+    "concave",
     "cutoff_weights",
     "d_optimal",
     "diagnose_intransitivity",
@@ -151,6 +161,7 @@ __all__ = [
     "hinge",
     "hodge_split",
     "info_nce",
+    "inverse_q_loss",
     "kl_estimate",
     "kl_in_advantages",
     "krippendorff_alpha",
@@ -158,6 +169,7 @@ __all__ = [
     "limiting_matrix",
     "log_det_gains",
     "log_importance_weights",
+    "marginal_action_values",
     "match_columns",
     "mean_scores",
     "n_step_targets",
@@ -178,6 +190,7 @@ __all__ = [
     "prospect",
     "q_lipschitz_bound",
     "rank_preferences",
+    "recovered_rewards",
     "recurrent_classes",
     "redistribute",
     "regression",
@@ -188,6 +201,8 @@ __all__ = [
     "share_interval",
     "signed_geometric_mean",
     "skew_symmetric_score",
+    "soft_log_policy",
+    "soft_values",
     "spread_to_tokens",
     "stationary_distribution",
     "step_binary",
@@ -199,6 +214,7 @@ __all__ = [
     "turn_index_advantages",
     "turn_weights",
     "until_first_error",
+    "value_differences",
     "value_iteration",
     "whiten",
 ]
@@ -238,6 +254,15 @@ _load, __dir__, _ = lazy_names(
             "hodge_split",
             "nash_strategy",
             "rank_preferences",
+        ],
+        "rewardlab.functional.inverse_q": [
+            "concave",
+            "inverse_q_loss",
+            "marginal_action_values",
+            "recovered_rewards",
+            "soft_log_policy",
+            "soft_values",
+            "value_differences",
         ],
         "rewardlab.functional.kinesthetic": ["signed_geometric_mean"],
         "rewardlab.functional.kl": ["kl_estimate"],
@@ -315,8 +340,10 @@ _load, __dir__, _ = lazy_names(
         "general_preference",
         "intervals",
         "intransitivity",
+        "inverse_q",
         "kinesthetic",
         "kl",
+        "lagrangian",
         "discrimination",
         "lipschitz",
         "matching",
@@ -337,6 +364,7 @@ _load, __dir__, _ = lazy_names(
 )
 _PLAIN = frozenset(
     {
+        "lagrangian",
         "reward_distances",
         "tabular",
         "optimal_design",

@@ -52,6 +52,8 @@ REWARDS = Registry(
         "within": "rewardlab.rewards.shaping.shape:Within",
         "on_event": "rewardlab.rewards.shaping.shape:OnEvent",
         "reward_machine": "rewardlab.rewards.formal.machines:RewardMachine",
+        "constraint": "rewardlab.rewards.formal.constraints:Constraint",
+        "lagrangian": "rewardlab.rewards.formal.constraints:Lagrangian",
         "table": "rewardlab.rewards.table:TableReward",
         "average": "rewardlab.rewards.formal.objectives.rewards:AverageReward",
         "exponential_utility": "rewardlab.rewards.formal.objectives.rewards:ExponentialUtility",

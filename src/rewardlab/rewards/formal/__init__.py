@@ -10,6 +10,8 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "rewardlab.rewards.formal.automata": ["Automaton", "compile_formula", "holds"],
         "rewardlab.rewards.formal.best_probability": ["best_long_run_probability", "best_trace_probability"],
+        "rewardlab.rewards.formal.constraint_report": ["ConstraintReport"],
+        "rewardlab.rewards.formal.constraints": ["Constraint", "Lagrangian"],
         "rewardlab.rewards.formal.edges": ["Edge"],
         "rewardlab.rewards.formal.labels": [
             "ChatEvents",

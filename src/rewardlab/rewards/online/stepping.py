@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from rewardlab.rewards.algebra import Cache, Normalise, Scheduled
 from rewardlab.rewards.base import Reward
+from rewardlab.rewards.formal.constraints import Lagrangian
 from rewardlab.rewards.functions import FunctionReward
 from rewardlab.rewards.online.combining import MAKERS
+from rewardlab.rewards.online.constrained import LagrangianNode
 from rewardlab.rewards.online.nodes import (
     CannotStep,
     Combination,
@@ -185,6 +187,8 @@ def node_of(reward: Reward, path: str = "") -> Node:
         )
     if isinstance(reward, (RunningNormalise, Normalise)):
         return RunningNode(reward, path, _children(reward, path)[0])
+    if isinstance(reward, Lagrangian):
+        return LagrangianNode(reward, path, _children(reward, path))
     if isinstance(reward, StatefulReward):
         return StatefulNode(reward, path)
     if type(reward) is Potential:
