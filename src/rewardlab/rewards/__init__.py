@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.shaping": ["Kinesthetic", "kinesthetic", "kinesthetic_mean"],
         "rewardlab.rewards.formal.ltlf": ["LTLf"],
         "rewardlab.rewards.formal.machines": ["RewardMachine"],
+        "rewardlab.rewards.intrinsic.reward": ["IntrinsicReward"],
         "rewardlab.rewards.return_difference": ["ReturnDifference"],
         "rewardlab.rewards.schedules": ["Linear"],
         "rewardlab.rewards.spec": [
@@ -51,5 +52,5 @@ __getattr__, __dir__, __all__ = lazy_names(
             "hybrid",
         ],
     },
-    rooms=["algebra", "formal", "verifiers"],
+    rooms=["algebra", "formal", "intrinsic", "verifiers"],
 )

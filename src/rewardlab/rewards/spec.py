@@ -64,6 +64,7 @@ REWARDS = Registry(
         "utility": "rewardlab.rewards.formal.objectives.rewards:UtilityReward",
         "designed": "rewardlab.learning.design.designed:DesignedReward",
         "ltlf": "rewardlab.rewards.formal.ltlf:LTLf",
+        "intrinsic": "rewardlab.rewards.intrinsic.reward:IntrinsicReward",
         "reward_program": "rewardlab.learning.programs.program:ProgramReward",
         "return_difference": "rewardlab.rewards.return_difference:ReturnDifference",
         "environment_return": "rewardlab.rewards.recorded:EnvironmentReturn",

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from rewardlab.learning.annotation.clock import VirtualClock
 from rewardlab.learning.annotation.waiting import ORDERS, Item, Order, Waiting, WaitingItems
 from rewardlab.rewards.base import attempt
+from rewardlab.rewards.intrinsic.files import item_of, plain
 from rewardlab.types import Status
 
 Judge = Callable[[Sequence[Any]], "Sequence[float | None] | Mapping[Any, float | None]"]
@@ -348,13 +349,3 @@ def read_labels(items: Sequence[Item], answers: Any) -> tuple[list[float | None]
         good = isinstance(answer, numbers.Real) and 0.0 <= float(answer) <= 1.0  # not so for NaN
         labels.append(float(answer) if good else None)
     return labels, None
-
-
-def plain(item: Item) -> str | list[str]:
-    """An item as JSON writes it."""
-    return item if isinstance(item, str) else list(item)
-
-
-def item_of(stored: str | Sequence[str]) -> Item:
-    """An item as it was before JSON."""
-    return stored if isinstance(stored, str) else (stored[0], stored[1])
