@@ -7,13 +7,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from rewardlab.config import fit_schema, reward_schema, train_schema
+from rewardlab.config import control_schema, fit_schema, reward_schema, train_schema
 from rewardlab.yaml_file import load_yaml, read_yaml
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "src" / "rewardlab"
 CONFIGURATIONS = [
-    *(path for path in (ROOT / "examples").glob("*.yaml") if "environment" in read_yaml(path).data),
+    *(path for path in (ROOT / "examples").glob("*.yaml") if "tasks" in read_yaml(path).data),
     PACKAGE / "templates" / "agent" / "config.yaml",
     *(
         path
@@ -21,6 +21,7 @@ CONFIGURATIONS = [
         if "control" not in read_yaml(path).data  # jobs in Gymnasium environments have readers of their own
     ),
 ]
+CONTROLS = [path for path in (ROOT / "examples").glob("*.yaml") if "learner" in read_yaml(path).data]
 FITS = [path for path in (ROOT / "examples").glob("*.yaml") if "encoder" in read_yaml(path).data]
 REWARDS = [PACKAGE / "templates" / "score" / "reward.yaml"]
 
@@ -44,6 +45,16 @@ def reward() -> jsonschema.Draft202012Validator:
     schema = reward_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("path", CONTROLS, ids=lambda path: path.name)
+def test_every_shipped_training_in_an_environment_is_valid(path) -> None:
+    schema = control_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    content = read_yaml(path).data
+    assert [error.message[:500] for error in validator.iter_errors(content)] == []
+    assert list(validator.iter_errors({**content, "reward": {"type": "potential", "phy": "distance"}}))
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: str(path.relative_to(ROOT)))

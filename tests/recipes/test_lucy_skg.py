@@ -104,7 +104,7 @@ def test_the_scale_file_holds_the_reward_of_the_paper() -> None:
         terminated=np.zeros(4, dtype=bool),
     )
     assert np.isfinite(values).all()
-    assert data["discount"] == pytest.approx(rl.rewards.shaping.discount_from_half_life(10, 15), abs=1e-5)
+    assert data["control"]["discount"] == pytest.approx(rl.rewards.shaping.discount_from_half_life(10, 15), abs=1e-5)
 
 
 def test_shaping_trains_in_a_real_gymnasium_environment_with_stable_baselines() -> None:

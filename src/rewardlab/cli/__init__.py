@@ -14,6 +14,7 @@ import typer
 from rewardlab.cli import (
     checklist,
     compare,
+    control,
     data,
     doctor,
     evaluate,
@@ -31,6 +32,7 @@ from rewardlab.cli.examples import epilog
 
 COMMANDS = (
     train,
+    control,
     score,
     data,
     fit,

@@ -15,6 +15,7 @@ EXAMPLES = (
         "then begin your YAML with # yaml-language-server: $schema=train.schema.json",
     ),
     ("rewardlab schema fit > fit.schema.json", "the schema of the configuration of a fit"),
+    ("rewardlab schema control > control.schema.json", "the schema of a training in a Gymnasium environment"),
     ("rewardlab schema reward > reward.schema.json", "the schema of a file with one reward"),
 )
 
@@ -24,6 +25,7 @@ class Document(StrEnum):
 
     TRAIN = "train"
     FIT = "fit"
+    CONTROL = "control"
     REWARD = "reward"
 
 
@@ -34,5 +36,10 @@ def command(
     """Print the JSON Schema that editors complete and check YAML files with."""
     from rewardlab.config import schema
 
-    made = {Document.TRAIN: schema.train_schema, Document.FIT: schema.fit_schema, Document.REWARD: schema.reward_schema}
+    made = {
+        Document.TRAIN: schema.train_schema,
+        Document.FIT: schema.fit_schema,
+        Document.CONTROL: schema.control_schema,
+        Document.REWARD: schema.reward_schema,
+    }
     typer.echo(json.dumps(made[document](), indent=2, allow_nan=False))

@@ -5,9 +5,10 @@ from rewardlab.lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "rewardlab.config.control": ["ControlConfig", "ControlOutcome", "run_control"],
         "rewardlab.config.fit": ["FitConfig"],
         "rewardlab.config.load": ["load_as", "load_config", "parse_override"],
         "rewardlab.config.model": ["TrainConfig"],
-        "rewardlab.config.schema": ["fit_schema", "reward_schema", "train_schema"],
+        "rewardlab.config.schema": ["control_schema", "fit_schema", "reward_schema", "train_schema"],
     },
 )

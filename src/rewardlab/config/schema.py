@@ -81,6 +81,18 @@ def fit_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, **schema, "title": "rewardlab fit"}
 
 
+def control_schema() -> dict[str, Any]:
+    """JSON Schema of the configuration of a training in a Gymnasium environment."""
+    from rewardlab.config.control import ControlConfig
+
+    schema = ControlConfig.model_json_schema(schema_generator=_Generator)
+    schema.setdefault("$defs", {}).update(reward_definitions())
+    for key in ("reward", "true_reward"):
+        described = schema["properties"][key].get("description", "")
+        schema["properties"][key] = {"$ref": "#/$defs/reward", "description": described}
+    return {"$schema": _DIALECT, **schema, "title": "rewardlab control"}
+
+
 def reward_definitions() -> dict[str, Any]:
     """The definition `reward` that specs refer to."""
     from rewardlab.rewards.spec import REWARDS

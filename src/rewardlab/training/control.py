@@ -163,6 +163,7 @@ class _Run:
             "learner": learner,
             "options": options,
             "environments": environments,
+            "seed": seed,
             "reward": own.label,
         }
         self.history: list[Record] = []
@@ -218,6 +219,7 @@ class _Run:
                 watch = _watcher(self)
                 self.model.set_logger(_listener(self))
                 self.model.learn(self.steps - done, callback=watch, reset_num_timesteps=False)
+            self.keep_the_end()
             if not self.history or self.history[-1]["step"] != self.model.num_timesteps:
                 self.write_line()
         if not self.evaluations or self.evaluations[-1]["step"] != self.model.num_timesteps:
@@ -245,6 +247,12 @@ class _Run:
             self.evaluate()
         if self.checkpoint_every and now // self.checkpoint_every > before // self.checkpoint_every:
             assert self.checkpoints is not None
+            self.checkpoints.save(now, training_state(self.model, self.world))
+
+    def keep_the_end(self) -> None:
+        """A last checkpoint, so that the same call again finds the training finished, and one of more steps goes on."""
+        now = self.model.num_timesteps
+        if self.checkpoint_every and self.checkpoints is not None and now not in self.checkpoints.numbers():
             self.checkpoints.save(now, training_state(self.model, self.world))
 
     def write_line(self) -> None:
