@@ -331,6 +331,7 @@ _load, __dir__, _ = lazy_names(
     rooms=[
         "advantages",
         "agreement",
+        "asaf",
         "calibration",
         "choices",
         "contrastive",

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "rewardlab.learning.demonstrations.adversarial": ["AIRL", "GAIL"],
+        "rewardlab.learning.demonstrations.asaf": ["ASAF", "LogRatio"],
         "rewardlab.learning.demonstrations.base": ["DemonstrationFit", "Imitation"],
         "rewardlab.learning.demonstrations.cloning": ["BehaviourCloning"],
         "rewardlab.learning.demonstrations.front": ["IMITATION", "imitate"],

@@ -14,6 +14,7 @@ IMITATION = Registry(
     "imitation method",
     {
         "airl": "rewardlab.learning.demonstrations.adversarial:AIRL",
+        "asaf": "rewardlab.learning.demonstrations.asaf:ASAF",
         "behaviour_cloning": "rewardlab.learning.demonstrations.cloning:BehaviourCloning",
         "density": "rewardlab.learning.demonstrations.density:DensityReward",
         "gail": "rewardlab.learning.demonstrations.adversarial:GAIL",
