@@ -8,6 +8,7 @@ RECIPES = Registry(
     "recipe",
     {
         "agent-rlvr": "rewardlab.recipes.agent_rlvr:RECIPE",
+        "barfi": "rewardlab.recipes.barfi:RECIPE",
         "basereward": "rewardlab.recipes.basereward:RECIPE",
         "cooper": "rewardlab.recipes.cooper:RECIPE",
         "deeptravel": "rewardlab.recipes.deeptravel:RECIPE",
