@@ -52,7 +52,7 @@ RECIPE = Recipe(
         ),
         Claim(
             name="hint-rejected",
-            statement="misleading hint: share of learners whose weight for it, where it misleads, falls below half (frozen: none)",
+            statement="misleading hint: share of learners whose weight for it falls below half where it misleads",
             margin=0.2,
             unit="share of learners",
         ),
