@@ -9,7 +9,12 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "rewardlab.audit.maps": ["MapComparison", "RewardMap", "compare_maps", "reward_map"],
+        "rewardlab.audit.controls": ["Coin", "spurious_controls"],
+        "rewardlab.audit.overoptimisation": ["Overoptimisation"],
+        "rewardlab.audit.advice": ["Advice", "Facts", "choose"],
+        "rewardlab.audit.weight_search": ["WeightSearch", "weight_search"],
         "rewardlab.audit.contributions": ["RewardParts", "reward_on"],
         "rewardlab.audit.smoothness": ["Smoothness", "lipschitz"],
     },
+    rooms=["overoptimisation"],
 )

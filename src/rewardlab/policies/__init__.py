@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "rewardlab.policies.batching": ["TokenBatch", "collate", "micro_batches", "trajectory_tokens"],
+        "rewardlab.policies.best_of": ["best_of_n", "pick_best"],
         "rewardlab.policies.control": ["ControlPolicy", "FunctionPolicy", "RandomPolicy", "collect"],
         "rewardlab.policies.stable_baselines": ["StableBaselinesPolicy"],
         "rewardlab.policies.engines.endpoint": ["EndpointError", "EndpointPolicy"],

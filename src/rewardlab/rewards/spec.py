@@ -70,6 +70,7 @@ REWARDS = Registry(
         "environment_return": "rewardlab.rewards.recorded:EnvironmentReturn",
         "turn_increments": "rewardlab.rewards.turns:TurnIncrements",
         "thinned": "rewardlab.rewards.turns:Thinned",
+        "coin": "rewardlab.audit.controls:Coin",
         # verifiers
         "math_answer": "rewardlab.rewards.verifiers.math:MathAnswer",
         "code_tests": "rewardlab.rewards.verifiers.code:CodeTests",
