@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "rewardlab.types": ["Message", "Preference", "Scores", "Status", "Task", "Tokens", "Trajectory"],
+        "rewardlab.audit.advice": ["choose"],
         "rewardlab.rewards.base": ["Abstention", "Reward", "ScoringFailure", "Verdict", "Verifier"],
         "rewardlab.rewards.functions": ["reward"],
         "rewardlab.rewards.transitions": ["StatefulReward", "TransitionReward"],

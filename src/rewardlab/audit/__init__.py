@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.audit.controls": ["Coin", "spurious_controls"],
         "rewardlab.audit.overoptimisation": ["Overoptimisation"],
         "rewardlab.audit.advice": ["Advice", "Facts", "choose"],
-        "rewardlab.audit.weight_search": ["WeightSearch", "weight_search"],
+        "rewardlab.audit.weights": ["WeightSearch", "weight_search"],
         "rewardlab.audit.contributions": ["RewardParts", "reward_on"],
         "rewardlab.audit.smoothness": ["Smoothness", "lipschitz"],
     },

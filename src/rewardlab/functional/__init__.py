@@ -329,6 +329,8 @@ _load, __dir__, _ = lazy_names(
         ],
     },
     rooms=[
+        "focus_region",
+        "team_losses",
         "advantages",
         "agreement",
         "asaf",
@@ -365,6 +367,7 @@ _load, __dir__, _ = lazy_names(
 )
 _PLAIN = frozenset(
     {
+        "focus_region",
         "lagrangian",
         "reward_distances",
         "tabular",

@@ -59,7 +59,7 @@ class Constraint(Reward):
 
     def __post_init__(self) -> None:
         if callable(self.indicator) and not isinstance(self.indicator, Reward):
-            object.__setattr__(self, "indicator", reward_of(self.indicator))
+            object.__setattr__(self, "indicator", reward_of(per="transition")(self.indicator))
         super().__post_init__()
         if (self.at_most is None) == (self.at_least is None):
             raise ValueError(
