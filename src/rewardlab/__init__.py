@@ -57,6 +57,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.rewards.formal.expressivity.decide": ["expressible"],
         "rewardlab.rescoring": ["rescore"],
         "rewardlab.training.loop": ["train"],
+        "rewardlab.recipes.checklists": ["catalogue"],
         "rewardlab.training.replay": ["FailureReplay"],
         "rewardlab.learning.annotation.annotator": ["OnlineAnnotator"],
         "rewardlab.learning.demonstrations.front": ["imitate"],

@@ -110,6 +110,11 @@ def test_wrong_hints_are_named(hints, error, message) -> None:
         align("CartPole-v1", hints, **FEW)
 
 
+def test_an_unknown_option_is_named_with_the_nearest() -> None:
+    with pytest.raises(TypeError, match="align has no option 'episode'.*did you mean 'episodes'"):
+        align("CartPole-v1", upright, episode=3)
+
+
 def test_spaces_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match="form 'table' needs whole-number observations"):
         align("CartPole-v1", upright, form="table", **FEW)

@@ -14,6 +14,7 @@ from rewardlab.learning.alignment.gymnasium_episodes import GymnasiumEpisodes
 from rewardlab.learning.alignment.modules import Form
 from rewardlab.learning.alignment.result import AlignedPolicy, AlignedReward, Alignment, build
 from rewardlab.learning.demonstrations.worlds import opened
+from rewardlab.registry import nearest
 from rewardlab.rewards.base import Reward
 from rewardlab.rewards.recorded import EnvironmentReturn
 
@@ -58,6 +59,9 @@ def align(
         TypeError: a hint is no reward, or an unknown option.
         ValueError: spaces that are not supported, or a reward that has no value on an episode.
     """
+    for name in changes:
+        if name not in AlignmentOptions.__dataclass_fields__:
+            raise TypeError(f"align has no option {name!r}{nearest(name, AlignmentOptions.__dataclass_fields__)}")
     chosen = replace(options or AlignmentOptions(), **changes)
     if discount is not None:
         chosen = replace(chosen, discount_rate=0.0)
