@@ -22,6 +22,7 @@ RECIPES = Registry(
         "multi-turn-guide": "rewardlab.recipes.multi_turn_guide:RECIPE",
         "oprl": "rewardlab.recipes.oprl:RECIPE",
         "raft": "rewardlab.recipes.raft:RECIPE",
+        "reward-specification-thesis": "rewardlab.recipes.reward_specification:RECIPE",
         "reward-design-thesis": "rewardlab.recipes.reward_design_thesis:RECIPE",
         "rl-mle-agents": "rewardlab.recipes.rl_mle_agents:RECIPE",
         "retroformer": "rewardlab.recipes.retroformer:RECIPE",
