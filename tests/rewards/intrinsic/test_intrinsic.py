@@ -164,7 +164,8 @@ def test_a_ranker_pays_for_what_wins_comparisons():
     assert paid[1:] == [0.0, 0.0, 0.0]
 
 
-def test_a_classifier_of_characters():
+def test_a_classifier_of_characters(monkeypatch):
+    monkeypatch.setattr("rewardlab.rewards.intrinsic.characters.STEPS", 8)
     reward = IntrinsicReward(caption=said, model="classifier", reads="characters")
     assert np.isnan(reward._mind.model.values(["a key"])).all()
     for _ in range(2):

@@ -90,7 +90,7 @@ class IntrinsicReward(StatefulReward):
     default: float = 0.0
     normalise: Callable[[str], str] | None = None
     longest: int = 256
-    words: int = 4096
+    words: int = 8192
     capacity: int = 64
     seed: int = 0
 

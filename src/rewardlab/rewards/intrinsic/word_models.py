@@ -158,7 +158,7 @@ class WordClassifier(_Words):
 
     pairs: ClassVar[bool] = False
 
-    def __init__(self, size: int = 4096, threshold: float = 0.5, rate: float = 0.3, seed: int = 0) -> None:
+    def __init__(self, size: int = 8192, threshold: float = 0.5, rate: float = 0.3, seed: int = 0) -> None:
         super().__init__(size, rate, seed)
         self.threshold = threshold
         self.bias, self.bias_squares = 0.0, 1e-8
@@ -227,7 +227,7 @@ class WordRanker(_Words):
 
     pairs: ClassVar[bool] = True
 
-    def __init__(self, size: int = 4096, threshold: float = 0.5, rate: float = 0.1, seed: int = 0) -> None:
+    def __init__(self, size: int = 8192, threshold: float = 0.5, rate: float = 0.1, seed: int = 0) -> None:
         super().__init__(size, rate, seed)
         self.threshold = threshold
         self.count, self.mean, self.spread = 0, 0.0, 0.0
