@@ -66,6 +66,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.learning.fitting": ["fit"],
         "rewardlab.learning.implicit": ["ImplicitProcessReward"],
         "rewardlab.learning.evaluation": ["evaluate"],
+        "rewardlab.learning.marginal_q.method": ["MarginalQ"],
         "rewardlab.learning.programs.program": ["RewardProgram"],
         "rewardlab.learning.programs.views": ["abstraction"],
         "rewardlab.learning.programs.writer": ["RewardWriter"],

@@ -26,6 +26,8 @@ PARTS = Registry(
     "stored part of an imitation",
     {
         "adversarial": "rewardlab.rewards.models.adversarial:AdversarialReward",
+        "marginal_policy": "rewardlab.learning.marginal_q.critics:MarginalPolicy",
+        "marginal_reward": "rewardlab.learning.marginal_q.critics:MarginalReward",
         "network_policy": "rewardlab.learning.demonstrations.networks:NetworkPolicy",
         "table_policy": "rewardlab.learning.demonstrations.tables:TablePolicy",
         "distilled": "rewardlab.rewards.models.distilled:DistilledReward",
