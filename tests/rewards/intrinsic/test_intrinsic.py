@@ -164,6 +164,14 @@ def test_a_ranker_pays_for_what_wins_comparisons():
     assert paid[1:] == [0.0, 0.0, 0.0]
 
 
+def test_a_ranker_of_one_environment_compares_with_what_came_before():
+    reward = IntrinsicReward(caption=said, model="ranker", annotator=annotated(first_helps), count_exponent=0.0)
+    stepping = online(reward, 1)
+    paid = [step(stepping, caption)[0] for _ in range(20) for caption in ("a rat", "a key", "a wall")]
+    assert paid[-2] > 0.1
+    assert paid[-1] == 0.0
+
+
 def test_a_classifier_of_characters(monkeypatch):
     monkeypatch.setattr("rewardlab.rewards.intrinsic.characters.STEPS", 8)
     reward = IntrinsicReward(caption=said, model="classifier", reads="characters")

@@ -19,6 +19,9 @@ _NUMBER = re.compile(r"\d+")
 class InfoCaption:
     """The caption that simulators give under a name of `info`; empty where one gives none.
 
+    Gymnasium's environments pass on text. The wrapper for Stable-Baselines3 passes on numbers only: there, give text as
+    bytes (uint8[length], closed by zeros), or take the caption from the observation.
+
     Args:
         name: such as "message".
     """

@@ -9,6 +9,7 @@ A reset's own message is no transition and is not counted; the paper counts it a
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +30,8 @@ from rewardlab.types import Scores, Trajectory
 
 MEMORY = 100_000
 """Captions whose value is remembered until the model changes."""
+RECENT = 256
+"""The last captions, from which a ranker's pairs are drawn."""
 
 
 def intrinsic_value(
@@ -49,6 +52,7 @@ class _Mind:
         self.updates = 0
         self.frozen = False
         self.random = np.random.default_rng(owner.seed)
+        self.recent: deque[str] = deque(maxlen=RECENT)
 
 
 @register("intrinsic")
@@ -259,8 +263,9 @@ class IntrinsicReward(StatefulReward):
         annotator.advance(steps)
         self._take(annotator.poll())
         if mind.model.pairs:
+            mind.recent.extend(caption for caption in captions if caption)
             if annotator.queued < 2 * annotator.batch:
-                annotator.submit(draw_pairs(captions, mind.random))
+                annotator.submit(draw_pairs(mind.recent, mind.random))
         else:
             annotator.submit([caption for caption in dict.fromkeys(captions) if caption and caption not in mind.labels])
 
@@ -353,6 +358,7 @@ class IntrinsicReward(StatefulReward):
             "fitted": mind.model.state_dict(),
             "updates": mind.updates,
             "frozen": mind.frozen,
+            "recent": list(mind.recent),
             "random": json.dumps(mind.random.bit_generator.state),
             "record": mind.record.state_dict(),
             **({} if self.annotator is None else {"annotator": self.annotator.state_dict()}),
@@ -372,6 +378,7 @@ class IntrinsicReward(StatefulReward):
             mind.model.remember(mind.labels)
         mind.model.load_state_dict(state["fitted"])
         mind.updates, mind.frozen = int(state["updates"]), bool(state["frozen"])
+        mind.recent.extend(state["recent"])
         mind.random.bit_generator.state = json.loads(state["random"])
         mind.record.load_state_dict(state["record"])
         if self.annotator is not None and "annotator" in state:

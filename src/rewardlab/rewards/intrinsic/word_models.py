@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -302,7 +302,7 @@ class WordRanker(_Words):
         self.count, self.mean, self.spread = int(state["count"]), float(state["mean"]), float(state["spread"])
 
 
-def draw_pairs(captions: Sequence[str], random: np.random.Generator, count: int = 10) -> list[tuple[str, str]]:
+def draw_pairs(captions: Iterable[str], random: np.random.Generator, count: int = 10) -> list[tuple[str, str]]:
     """Pairs of different captions, drawn evenly from the different ones."""
     distinct = list(dict.fromkeys(caption for caption in captions if caption))
     if len(distinct) < 2:
