@@ -67,6 +67,10 @@ def test_gold_turns_where_the_proxy_goes_too_far() -> None:
 
 
 def test_samples_that_cannot_be_chosen_from_are_refused() -> None:
+    alone = samples()
+    for one in alone:
+        one.group = None
+    assert overoptimisation(proxy, gold, alone, ns=(1,)).prompts == 1  # samples of one prompt belong together
     with pytest.raises(ValueError, match="the smallest group has 1 samples that both rewards can score"):
         overoptimisation(proxy, gold, samples(2), ns=(4,))
     with pytest.raises(ValueError, match="reward gives all samples the same score"):

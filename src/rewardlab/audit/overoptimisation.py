@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rewardlab.functional.selection import best_of_kl_bound
+from rewardlab.learning.items import prompt_key
 from rewardlab.rewards.base import Reward
-from rewardlab.types import Trajectory, group_indices
+from rewardlab.types import Trajectory
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +73,8 @@ def overoptimisation(
     Args:
         reward: the proxy.
         gold: the true reward, or the best judge there is.
-        samples: of one policy; those of one prompt share their `group`. Each group needs as many as the largest n.
+        samples: of one policy. Those with one `group` stand beside one another, and where there is none, those with one
+            prompt; each needs as many as the largest n.
         ns: how many samples the proxy chooses from; those above the smallest group are left out.
 
     Raises:
@@ -80,13 +82,15 @@ def overoptimisation(
     """
     proxies, golds = reward(samples).values, gold(samples).values
     good = np.isfinite(proxies) & np.isfinite(golds)
-    groups = [members[good[members]] for members in group_indices(samples)]
+    names = [one.group if one.group is not None else prompt_key(one) for one in samples]
+    _, places = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
+    groups = [np.flatnonzero((places == place) & good) for place in range(max(places, default=-1) + 1)]
     smallest = min((len(members) for members in groups), default=0)
     possible = tuple(n for n in ns if n <= smallest)
     if not possible:
         raise ValueError(
             f"the smallest group has {smallest} samples that both rewards can score, so none of n = "
-            f"{', '.join(map(str, ns))} is possible; sample more for each prompt, and give them one `group`"
+            f"{', '.join(map(str, ns))} is possible; sample more for each prompt"
         )
     return curves(
         [proxies[members] for members in groups], [golds[members] for members in groups], possible, int((~good).sum())
