@@ -10,24 +10,23 @@ from pettingzoo.classic import rps_v2
 from pettingzoo.test import parallel_api_test
 
 from rewardlab.learning.marginal_q import MarginalQ, MarginalQFit, collect_joint, coordination, split_joint
+from rewardlab.recipes.mamql.game import TwoGemsGame, demonstrated
 from rewardlab.rewards import TransitionReward
 from rewardlab.types import Trajectory
 
-from .worlds import GemsGame, demonstrated
-
 
 def joint_return(fit: MarginalQFit, episodes: int = 12) -> float:
-    played = collect_joint(GemsGame, [fit.policy(0), fit.policy(1)], episodes=episodes, seed=5, deterministic=True)
+    played = collect_joint(TwoGemsGame, [fit.policy(0), fit.policy(1)], episodes=episodes, seed=5, deterministic=True)
     return float(sum(one.rewards.sum() for one in played)) / episodes
 
 
 @pytest.fixture(scope="module")
 def offline() -> MarginalQFit:
-    return MarginalQ(2, gamma=0.9).fit(demonstrated(20, 100), steps=150, seed=100)
+    return MarginalQ(2, gamma=0.9).fit(demonstrated(20, seed=100), steps=150, seed=100)
 
 
 def test_off_line_agents_of_a_pettingzoo_world_play_as_they_were_shown(offline: MarginalQFit) -> None:
-    parallel_api_test(GemsGame(), num_cycles=60)
+    parallel_api_test(TwoGemsGame(), num_cycles=60)
     assert joint_return(offline) > 9.0  # demonstrators get 12.6, random agents about 0
     for line in offline.agents:
         assert line["correlation"] > 0.1
@@ -38,7 +37,7 @@ def test_off_line_agents_of_a_pettingzoo_world_play_as_they_were_shown(offline: 
 
 
 def test_rewards_prefer_the_own_gem_and_influence_shows_whose_events_count(offline: MarginalQFit) -> None:
-    fresh = demonstrated(20, 101)
+    fresh = demonstrated(20, seed=101)
     reward = offline.reward(1)
     assert isinstance(reward, TransitionReward)
     own = [one for one in fresh if one.info["agent"] == 1]
@@ -54,7 +53,7 @@ def test_rewards_prefer_the_own_gem_and_influence_shows_whose_events_count(offli
 
 
 def test_reward_and_policy_follow_from_the_values(offline: MarginalQFit) -> None:
-    one = demonstrated(1, 102)[0]
+    one = demonstrated(1, seed=102)[0]
     policy, reward, values = offline.policy(0), offline.reward(0), offline.values(0)
     here, then = one.observations[:-1], one.observations[1:]
     action_values = values(here) + policy.logprob(here, one.actions)  # at temperature 1, Q = V + log pi
@@ -67,7 +66,7 @@ def test_reward_and_policy_follow_from_the_values(offline: MarginalQFit) -> None
 
 def test_a_fit_is_written_without_pickle_and_read_back_to_the_bit(offline: MarginalQFit, tmp_path: Path) -> None:
     back = MarginalQFit.load(offline.save(tmp_path / "fit"))
-    seen = demonstrated(1, 3)[0].observations
+    seen = demonstrated(1, seed=3)[0].observations
     assert np.array_equal(back.policy(0).logprobs(seen), offline.policy(0).logprobs(seen))
     assert back.agents == offline.agents
     assert back.history == offline.history
@@ -90,9 +89,9 @@ def test_a_fit_is_written_without_pickle_and_read_back_to_the_bit(offline: Margi
     ],
 )
 def test_other_forms_learn_the_same_numbers_twice(options: dict[str, Any]) -> None:
-    shown = demonstrated(8, 100)
+    shown = demonstrated(8, seed=100)
     method = MarginalQ(2, gamma=0.9, games=2, hidden=(32,), **options)
-    fits = [method.fit(shown, GemsGame, steps=30, seed=1) for _ in range(2)]
+    fits = [method.fit(shown, TwoGemsGame, steps=30, seed=1) for _ in range(2)]
     assert fits[0].history == fits[1].history
     assert fits[0].history[-1]["loss"][0] < fits[0].history[0]["loss"][0]
     assert ("replay_gap" in fits[0].agents[0]) == (options["value_term"] in ("policy", "mixed"))
@@ -159,7 +158,7 @@ def test_agents_that_follow_a_hidden_signal_are_noticed() -> None:
 def test_a_value_that_only_falls_on_states_of_play_is_told() -> None:
     method = MarginalQ(2, gamma=0.9, l2=0.0, learning_rate=0.05, hidden=(16,), phi="kl", games=2)
     with pytest.warns(UserWarning, match=r"the mean value of agent \d on states of play fell steadily, from"):
-        method.fit(demonstrated(1, 0), GemsGame, steps=60, seed=0)
+        method.fit(demonstrated(1, seed=0), TwoGemsGame, steps=60, seed=0)
 
 
 def test_split_joint_keeps_what_each_agent_saw() -> None:

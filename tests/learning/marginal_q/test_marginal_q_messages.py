@@ -9,9 +9,8 @@ from pettingzoo import ParallelEnv
 
 from rewardlab.learning.marginal_q import MarginalQ, collect_joint, split_joint
 from rewardlab.learning.marginal_q.critics import MarginalReward
+from rewardlab.recipes.mamql.game import TwoGemsGame, demonstrated
 from rewardlab.types import Trajectory
-
-from .worlds import GemsGame, demonstrated
 
 
 def log(agent: int, steps: int = 3, **columns: Any) -> Trajectory:
@@ -94,19 +93,19 @@ def test_fits_that_cannot_be() -> None:
         MarginalQ(2, gamma=0.9).fit(shown, steps=1).policy(2)
 
 
-class Continuous(GemsGame):
+class Continuous(TwoGemsGame):
     def action_space(self, agent: str) -> Any:
         return gymnasium.spaces.Box(-1.0, 1.0, (2,))
 
 
-class Leaves(GemsGame):
+class Leaves(TwoGemsGame):
     def step(self, actions: Any) -> Any:
         seen, rewards, ended, cut, told = super().step(actions)
         return seen, rewards, {**ended, "red": True}, cut, told
 
 
 def test_environments_that_do_not_fit() -> None:
-    shown = demonstrated(1, 0)
+    shown = demonstrated(1, seed=0)
     method = MarginalQ(2, gamma=0.9, games=1)
     with pytest.raises(
         TypeError, match=r"expected a PettingZoo parallel environment .*, got OrderEnforcing|got TimeLimit"
@@ -117,9 +116,9 @@ def test_environments_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match=r"agent 'red' left a game that went on for others"):
         method.fit(shown, Leaves, steps=1)
     with pytest.raises(ValueError, match=r"the environment has 2 agents \(red, blue\), and n_agents is 1"):
-        MarginalQ(1, gamma=0.9).fit([one for one in shown if one.info["agent"] == 0], GemsGame, steps=1)
+        MarginalQ(1, gamma=0.9).fit([one for one in shown if one.info["agent"] == 0], TwoGemsGame, steps=1)
     with pytest.raises(ValueError, match=r"these demonstrations belong to another environment"):
-        method.fit([log(0), log(1)], GemsGame, steps=1)
+        method.fit([log(0), log(1)], TwoGemsGame, steps=1)
     with pytest.raises(ValueError, match=r"episodes must be at least 1, got 0"):
-        collect_joint(GemsGame, [], episodes=0)
+        collect_joint(TwoGemsGame, [], episodes=0)
     assert issubclass(Leaves, ParallelEnv)
