@@ -142,7 +142,7 @@ class MultiCritic:
     exploration: float = 0.02
     discounts: float | tuple[float, ...] = 0.95
     every: int = 2000
-    multiplier_rate: float = 0.05
+    multiplier_rate: float = 0.03
     last: float = 0.2
 
     def learn(self, world: VectorWorld, runs: Runs, *, seed: int) -> MultiCriticResult:
