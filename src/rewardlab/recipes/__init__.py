@@ -18,6 +18,7 @@ RECIPES = Registry(
         "irl-llm-survey": "rewardlab.recipes.irl_llm_survey:RECIPE",
         "pal": "rewardlab.recipes.pal:RECIPE",
         "lucy-skg": "rewardlab.recipes.lucy_skg:RECIPE",
+        "mamql": "rewardlab.recipes.mamql:RECIPE",
         "micro": "rewardlab.recipes.micro:RECIPE",
         "lipschitz-gail": "rewardlab.recipes.lipschitz_gail:RECIPE",
         "multi-turn-guide": "rewardlab.recipes.multi_turn_guide:RECIPE",
