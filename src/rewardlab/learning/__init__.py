@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "rewardlab.learning.implicit_pairs": ["implicit_pair_loss", "preference_pairs"],
         "rewardlab.learning.correctness": ["CorrectnessLoss"],
         "rewardlab.learning.corruption": ["Corruption", "ModelCorruptor", "SiblingCorruptor", "TemplateCorruptor"],
+        "rewardlab.learning.degraded": ["NoisyPolicy", "ranked_by_noise"],
         "rewardlab.learning.data": ["PreferenceData", "RankingData", "RatingData", "StepLabelData", "as_trajectory"],
         "rewardlab.learning.reading": ["UnclearLayout", "read_preferences", "read_step_labels"],
         "rewardlab.learning.report": ["DataReport", "report_preferences"],

@@ -171,7 +171,9 @@ CHECKLIST = Checklist(
         Item(
             section=DEMONSTRATIONS,
             text="Ranking of degraded demonstrations",
-            note="Rankings are fitted (`PlackettLuceLoss`); nothing degrades demonstrations yet",
+            parts=("rewardlab.learning.degraded:ranked_by_noise", "rewardlab.learning.degraded:NoisyPolicy"),
+            tests=("tests/learning/test_degraded.py",),
+            note="Of policies in Gymnasium environments, by noise in their actions; not of texts",
         ),
         Item(
             section=DEMONSTRATIONS,
