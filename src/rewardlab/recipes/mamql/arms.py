@@ -68,14 +68,15 @@ class Critics:
         """What the networks give.
 
         Args:
-            seen: float32[2, replicate, N, features], from `TwoGems.observe`.
+            seen: float32[2, replicate, N, features], from `TwoGems.observe`, the same for all arms, or
+                float32[2, arm, replicate, N, features].
             actions: int64[replicate, N, 2] for the arms that read actions, or None when acting.
 
         Returns:
             float32[arm, replicate, agent, N, 25].
         """
-        seen = seen.transpose(0, 1)
-        inputs = torch.zeros(len(self.arms), *seen.shape[:-1], self.world.features + 2 * ACTIONS)
+        seen = seen.movedim(0, -3)
+        inputs = torch.zeros(len(self.arms), *seen.shape[-4:-1], self.world.features + 2 * ACTIONS)
         inputs[..., : self.world.features] = seen
         for number, arm in enumerate(self.arms):
             if arm == "single":  # only the own gem and the own place are left
@@ -109,13 +110,14 @@ class Critics:
     @torch.no_grad()
     def act(self, states: Tensor, generator: torch.Generator, *, greedy: bool) -> Tensor:
         """Actions int64[arm, replicate, N, 2] in states int64[arm, replicate, N, 4], each arm in states of its own."""
-        found = []
-        for number in range(len(self.arms)):  # an arm's cloned model must see that arm's states
-            values = self.action_values(self.outputs(self.world.observe(states[number])))[number]
-            if not greedy:
-                values = values - torch.empty_like(values).exponential_(generator=generator).log()
-            found.append(values.argmax(-1).movedim(1, -1))
-        return torch.stack(found)
+        values = self.outputs(self.world.observe(states))[..., :ACTIONS]
+        if "joint" in self.arms:  # the cloned model must see the states of that arm
+            number = self.arms.index("joint")
+            averaged = self.action_values(self.outputs(self.world.observe(states[number])))[number]
+            values = torch.stack([averaged if arm == "joint" else values[place] for place, arm in enumerate(self.arms)])
+        if not greedy:
+            values = values - torch.empty_like(values).exponential_(generator=generator).log()
+        return values.argmax(-1).movedim(2, -1)
 
     def returns(self, seed: int, *, games: int = 60, greedy: bool) -> dict[str, float]:
         """Mean joint return of each arm over its replicates; every arm begins in the same states."""
