@@ -16,7 +16,7 @@ def optimise(
     *,
     pairs: int = 400,
     members: int = 5,
-    worlds: int = 3,
+    worlds: int = 5,
     sets: int = 10,
     samples: int = 2048,
     epochs: int = 40,
