@@ -89,8 +89,13 @@ def test_fits_that_cannot_be() -> None:
         MarginalQ(2, actions=(2, 2, 2)).fit(shown)
     with pytest.raises(ValueError, match=r"this MarginalReward has no critic"):
         MarginalReward().transition(np.zeros((1, 2)), np.zeros(1, int), np.zeros((1, 2)), np.zeros(1, bool))
+    with pytest.raises(TypeError, match=r"option 'n_agents' must be a whole number, got '2'"):
+        MarginalQ("2")  # type: ignore[arg-type]
+    fit = MarginalQ(2, gamma=0.9).fit(shown, steps=1)
+    with pytest.raises(ValueError, match=r"the agent sees observations of shape \(2,\), got \(5,\) for each of 3 rows"):
+        fit.policy(0).act(np.zeros((3, 5)))
     with pytest.raises(IndexError, match=r"there is no agent 2; the fit has agents 0 to 1"):
-        MarginalQ(2, gamma=0.9).fit(shown, steps=1).policy(2)
+        fit.policy(2)
 
 
 class Continuous(TwoGemsGame):

@@ -56,6 +56,12 @@ class AgentCritic:
     def features(self, observations: Any) -> tuple[Tensor, Tensor | None]:
         """Standardised rows float32[N, width], and the mask of legal actions bool[N, A] where there is one."""
         seen, legal = seen_and_mask(observations)
+        if self.observation.kind == "box" and seen.shape[1:] != self.observation.shape:
+            raise ValueError(
+                f"the agent sees observations of shape {self.observation.shape}, got {seen.shape[1:]} for "
+                f"each of {len(seen)} rows; "
+                "a policy or reward of one agent takes that agent's observations, [N, ...]"
+            )
         rows = (self.observation.encode(seen) - self.mean) / self.spread
         if self.index:
             rows = np.concatenate([rows, np.tile(np.asarray(self.index, np.float32), (len(rows), 1))], 1)

@@ -76,6 +76,8 @@ class MarginalQ:
     replay: int = 4000
 
     def __post_init__(self) -> None:
+        if not isinstance(self.n_agents, int):
+            raise TypeError(f"MarginalQ: option 'n_agents' must be a whole number, got {self.n_agents!r}")
         positive(
             "MarginalQ",
             n_agents=self.n_agents,
