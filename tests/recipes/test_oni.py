@@ -125,7 +125,6 @@ def job(url, **changes):
 
 
 def test_ppo_in_a_real_environment_gets_labels_from_an_endpoint_and_never_waits(tmp_path):
-    pytest.importorskip("minigrid")
     from rewardlab.recipes.oni.scale import run
 
     def helps(body, number):
@@ -154,7 +153,6 @@ def test_ppo_in_a_real_environment_gets_labels_from_an_endpoint_and_never_waits(
 
 
 def test_captions_of_a_grid():
-    pytest.importorskip("minigrid")
     from rewardlab.recipes.oni.grids import view_caption, view_grid
 
     environment = view_grid("MiniGrid-DoorKey-5x5-v0")
@@ -167,7 +165,6 @@ def test_captions_of_a_grid():
 
 
 def test_the_scale_file_says_what_would_run(tmp_path, capsys):
-    pytest.importorskip("minigrid")
     from rewardlab.recipes.oni import scale
 
     scale.main([str(SCALE), "--check"])
