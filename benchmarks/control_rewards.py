@@ -1,6 +1,6 @@
-"""What a reward inside an environment costs: HalfCheetah, eight at once, with the wrapper and without.
+"""What a reward inside an environment costs: several HalfCheetah at once, with the wrapper and without.
 
-    python benchmarks/control_rewards.py [--steps 3000]
+    python benchmarks/control_rewards.py [--steps 3000] [--environments 8]
 
 CPU time of the process. Environments with and without a reward take turns step by step in one run, and the tenth percentile
 of single steps is compared, the same for all: whatever else a machine does only adds to a step. What a reward computes is
@@ -169,7 +169,7 @@ def alone(steps: int) -> None:
     earned, ended = np.zeros(COUNT), np.zeros(COUNT, dtype=bool)
 
     class Still(gymnasium.vector.VectorEnv):
-        num_envs = COUNT
+        num_envs = len(seen)
         single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (17,), np.float64)
         metadata: ClassVar = {"autoreset_mode": gymnasium.vector.AutoresetMode.NEXT_STEP}
 
@@ -189,12 +189,15 @@ def alone(steps: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=3000, help="steps of eight environments for each reward")
-    steps = parser.parse_args().steps
+    parser.add_argument("--steps", type=int, default=3000, help="steps of the vector for each reward")
+    parser.add_argument("--environments", type=int, default=8, help="environments in a vector")
+    chosen = parser.parse_args()
+    global COUNT
+    steps, COUNT = chosen.steps, chosen.environments
     gymnasium.logger.min_level = logging.ERROR
-    print("gymnasium.vector.SyncVectorEnv, 8 x HalfCheetah-v5")
+    print(f"gymnasium.vector.SyncVectorEnv, {COUNT} x HalfCheetah-v5")
     measure(vector, steps)
-    print("Stable-Baselines3 DummyVecEnv, 8 x HalfCheetah-v5")
+    print(f"Stable-Baselines3 DummyVecEnv, {COUNT} x HalfCheetah-v5")
     measure(stable, steps)
     print("the same with keep_parts=False, as train_control has it")
     measure(functools.partial(stable, keep_parts=False), steps)
