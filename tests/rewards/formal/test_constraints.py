@@ -54,6 +54,7 @@ def test_the_reward_is_weighted_and_nan_steps_pay_nothing():
     assert stepping.parts["arrived"].tolist() == [0.0, 1.0]
 
 
+@pytest.mark.filterwarnings("ignore:constraint")
 def test_multipliers_move_beside_running_environments_and_are_settled():
     reward = lagrangian(every=4, learning_rate=0.1, bootstrap="arrived")
     stepping = online(reward, 2)
