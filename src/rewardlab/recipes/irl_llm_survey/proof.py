@@ -221,6 +221,6 @@ RECIPE = Recipe(
     source="Sun and van der Schaar 2025, a survey (arXiv 2507.13158), and the works it rests on",
     claims=CLAIMS,
     proof=proof,
-    minutes=0.6,
+    minutes=0.8,
 )
 """Which samples to tell apart, how to fit comparisons, how far to trust the result, and what to have labelled."""
