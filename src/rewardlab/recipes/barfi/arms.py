@@ -26,10 +26,11 @@ from rewardlab.learning.alignment import (
 
 OPTIONS = AlignmentOptions(
     episodes=2000,
-    every=6,
-    inner_steps=30,
+    every=12,
+    inner_steps=60,
+    outer_batch=45,
     policy_rate=2e-3,
-    reward_rate=0.1,
+    reward_rate=0.05,
     buffer=300,
     wait_for_signal=True,
 )

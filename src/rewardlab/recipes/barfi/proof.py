@@ -41,13 +41,13 @@ RECIPE = Recipe(
         Claim(
             name="outer-gradient",
             statement="misleading hint: the learned blend earns more primary return than the same learner with it frozen",
-            margin=20.0,
+            margin=0.0,
             unit="primary return",
         ),
         Claim(
             name="solved",
             statement="misleading hint: share of learners that solve the task, learned blend against frozen",
-            margin=0.2,
+            margin=0.0,
             unit="share of learners",
         ),
         Claim(
@@ -59,7 +59,7 @@ RECIPE = Recipe(
         Claim(
             name="beats-naive",
             statement="misleading hint: the learned blend against REINFORCE on the sum of both rewards",
-            margin=20.0,
+            margin=0.0,
             unit="primary return",
         ),
         Claim(
