@@ -376,3 +376,24 @@ def test_wrong_options_are_named() -> None:
         RewardWrapper(cart_pole(), upright, on_failure="ignore")
     with pytest.raises(ValueError, match="total_steps must be at least 1"):
         RewardWrapper(cart_pole(), upright, total_steps=0)
+
+
+def test_texts_in_info_reach_a_reward_inside_a_vec_env() -> None:
+    class Talks(gymnasium.Wrapper):
+        def step(self, action):
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            self.said = not getattr(self, "said", False)
+            return observation, reward, terminated, truncated, {**info, "message": "hello"} if self.said else info
+
+    heard: list[list[object]] = []
+
+    @rl.reward(per="transition")
+    def listening(next_observation, info):
+        heard.append(list(info.get("message", [None] * len(next_observation))))
+        return np.array([1.0 if text == "hello" else 0.0 for text in heard[-1]])
+
+    environment = RewardVecEnv(DummyVecEnv([lambda: Talks(cart_pole())] * 2), listening)
+    environment.reset()
+    rewards = [environment.step(np.array([0, 1]))[1].tolist() for _ in range(2)]
+    assert heard == [["hello", "hello"], [None, None]]
+    assert rewards == [[1.0, 1.0], [0.0, 0.0]]

@@ -56,7 +56,16 @@ __getattr__, __dir__, _ = lazy_names(
         "rewardlab.environments.tool_environment": ["ToolEnvironment"],
         "rewardlab.environments.tools": ["ToolError", "ToolResult", "Toolbox", "tool", "tool_schema"],
     },
-    rooms=["control", "instrumentation", "model_bench", "repair_shop", "shop", "tabular_worlds", "tool_desk", "travel_desk"],
+    rooms=[
+        "control",
+        "instrumentation",
+        "model_bench",
+        "repair_shop",
+        "shop",
+        "tabular_worlds",
+        "tool_desk",
+        "travel_desk",
+    ],
 )
 
 __all__ = [

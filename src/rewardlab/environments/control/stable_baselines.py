@@ -92,11 +92,20 @@ class RewardVecEnv(LedgerFront, VecEnvWrapper):
 
 
 def _columns(infos: list[dict[str, Any]]) -> dict[str, Any]:
-    """Infos of single environments as columns, in Gymnasium's vector layout; 0 where one says nothing of a name."""
-    names = dict.fromkeys(name for info in infos for name, entry in info.items() if isinstance(entry, _NUMBERS))
+    """Infos of single environments as columns, in Gymnasium's vector layout.
+
+    Where one says nothing of a name stands 0, or None among texts.
+    """
+    names = dict.fromkeys(name for info in infos for name, entry in info.items() if isinstance(entry, _TOLD))
     columns = {}
     for name in names:
-        example = next(np.asarray(info[name]) for info in infos if name in info)
+        example = next(info[name] for info in infos if name in info)
+        if isinstance(example, str):
+            texts = np.empty(len(infos), dtype=object)
+            texts[:] = [info.get(name) for info in infos]
+            columns[name] = texts
+            continue
+        example = np.asarray(example)
         column = np.zeros((len(infos), *example.shape), dtype=example.dtype)
         for index, info in enumerate(infos):
             if name in info:
@@ -105,4 +114,4 @@ def _columns(infos: list[dict[str, Any]]) -> dict[str, Any]:
     return columns
 
 
-_NUMBERS = (int, float, bool, np.number, np.bool_, np.ndarray)
+_TOLD = (int, float, bool, str, np.number, np.bool_, np.ndarray)

@@ -19,8 +19,7 @@ _NUMBER = re.compile(r"\d+")
 class InfoCaption:
     """The caption that simulators give under a name of `info`; empty where one gives none.
 
-    Gymnasium's environments pass on text. The wrapper for Stable-Baselines3 passes on numbers only: there, give text as
-    bytes (uint8[length], closed by zeros), or take the caption from the observation.
+    It may be text, or bytes (uint8[length], closed by zeros).
 
     Args:
         name: such as "message".
@@ -31,7 +30,7 @@ class InfoCaption:
     def __call__(self, info: Mapping[str, Any] | None, terminated: Any) -> Sequence[Any]:
         """N captions."""
         given = None if info is None else info.get(self.name)
-        return [""] * len(terminated) if given is None else list(given)
+        return [""] * len(terminated) if given is None else ["" if one is None else one for one in given]
 
 
 @dataclass(frozen=True)
