@@ -47,7 +47,9 @@ def divergence(expert: Floats, right: Floats, visits: Floats) -> Floats:
     return np.asarray((each * visits).sum(-1) / visits.sum())
 
 
-def imitate_chain(seed: int, *, window: int, rounds: int = 30, updates: int = 20, batch: int = 100) -> dict[str, Floats]:
+def imitate_chain(
+    seed: int, *, window: int, rounds: int = 30, updates: int = 20, batch: int = 100
+) -> dict[str, Floats]:
     """Fit ASAF to 100 walks of a demonstrator drawn from the seed, from each of the three starts at once.
 
     Args:
