@@ -89,8 +89,10 @@ class DesignedEnvironment(gymnasium.Wrapper[Any, Any, Any, Any]):
                 f"step {len(self._steps[0])}: the designed reward is {shaped[0]} from the original {float(reward)}; "
                 "expected finite numbers"
             )
-        for column, entry in zip(self._steps, (self._observation, int(action), float(reward)), strict=True):
-            column.append(entry)
+        observations, actions, rewards = self._steps
+        observations.append(self._observation)
+        actions.append(int(action))
+        rewards.append(float(reward))
         self._observation = following
         if terminated or truncated:
             self._finish()
