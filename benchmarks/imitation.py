@@ -42,7 +42,7 @@ TASKS: list[dict[str, Any]] = [
         "rounds": 5,
         "ours": {"comparisons": 500, "rounds": 5, "updates": 45, "ppo": PATIENT},
     },
-    {"method": "behaviour_cloning", "environment": "Pendulum-v1", "epochs": 12, "ours": {}, "updates": 1000},
+    {"method": "behaviour_cloning", "environment": "Pendulum-v1", "epochs": 60, "ours": {}, "updates": 1000},
     {"method": "airl", "environment": "CartPole-v1", "steps": 8_192, "ours": {}, "ppo": {}},
     {
         "method": "gail",
