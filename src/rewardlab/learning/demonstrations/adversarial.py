@@ -6,6 +6,7 @@ updates, and then the whole rollout is rewarded at once by the discriminator as 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -63,8 +64,9 @@ class Adversarial(Imitation):
             memory=self.memory,
         )
 
+    @abstractmethod
     def _reward(self, run: Run) -> AdversarialReward:
-        raise NotImplementedError
+        """The reward that the discriminator of this method is."""
 
     def _batches(self, generator: Generator, *batches: TransitionBatch) -> tuple[TransitionBatch, ...]:
         """What the discriminator reads beside the transitions."""

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from rewardlab.learning.alignment import align
+from rewardlab.recipes.jobs import control_section, known_keys
 from rewardlab.registry import nearest
 from rewardlab.rewards.spec import from_spec
-from rewardlab.yaml_file import read_yaml
 
 ARMS: dict[str, dict[str, float]] = {"aligned": {}, "frozen": {"reward_rate": 0.0, "discount_rate": 0.0}}
 """What each arm changes."""
@@ -33,16 +33,9 @@ def read_job(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: an unknown or missing key, or an unknown arm.
     """
-    job = read_yaml(Path(path)).data.get("control")
-    if not isinstance(job, Mapping):
-        raise ValueError(f"{path} has no mapping under 'control'")
-    for where, entry, known in [
-        (path, job, KEYS),
-        *((path, world, WORLD_KEYS) for world in job.get("environments", [])),
-    ]:
-        for key in entry:
-            if key not in known:
-                raise ValueError(f"{where}: unknown key {key!r}{nearest(str(key), known)}")
+    job = known_keys(KEYS, control_section(path), str(path))
+    for world in job.get("environments", []):
+        known_keys(WORLD_KEYS, world, str(path))
     for key in ("seeds", "environments"):
         if not job.get(key):
             raise ValueError(f"{path}: {key!r} is missing or empty")

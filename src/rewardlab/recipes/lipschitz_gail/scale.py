@@ -9,7 +9,7 @@ so that a stopped job goes on where it was.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from typing import Any
 from rewardlab.learning.demonstrations.base import DemonstrationFit
 from rewardlab.learning.demonstrations.off_policy import OffPolicyGAIL
 from rewardlab.learning.demonstrations.worlds import mean_return
+from rewardlab.recipes.jobs import control_section, known_keys
 from rewardlab.registry import nearest
 from rewardlab.storage.demonstrations import read_demonstrations
-from rewardlab.yaml_file import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +74,9 @@ def read_job(path: str | Path) -> Job:
     Raises:
         ValueError: an unknown or missing key, or an unknown option.
     """
-    data = read_yaml(Path(path)).data.get("control")
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{path} has no mapping under 'control'")
-    options = dict(_known(Job, data, str(path)))
+    options = dict(known_keys(Job, control_section(path), str(path)))
     options["environments"] = tuple(
-        World(**_known(World, entry, f"{path}: environments")) for entry in options["environments"]
+        World(**known_keys(World, entry, f"{path}: environments")) for entry in options["environments"]
     )
     options["seeds"] = tuple(options["seeds"])
     job = Job(**options)
@@ -113,14 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 elif not (folder / "fit.json").exists():
                     policy = train(world, arm, seed, job, folder).policy
                     print(f"{folder}: {mean_return(policy, world.id, episodes=10, seed=seed):.1f}", flush=True)
-
-
-def _known(kind: type, data: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    names = {entry.name for entry in fields(kind)}
-    for key in data:
-        if key not in names:
-            raise ValueError(f"{where}: unknown key {key!r}{nearest(str(key), names)}")
-    return data
 
 
 if __name__ == "__main__":

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rewardlab.learning.marginal_q import MarginalQ, collect_joint
+from rewardlab.recipes.jobs import control_section, known_keys
 from rewardlab.recipes.mamql.game import TwoGemsGame, demonstrated
 from rewardlab.recipes.mamql.world import TwoGems
-from rewardlab.registry import nearest
-from rewardlab.yaml_file import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +59,15 @@ def read_job(path: str | Path) -> Job:
     Raises:
         ValueError: an unknown or missing key, or an option that makes no sense.
     """
-    data = read_yaml(Path(path)).data.get("control")
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{path} has no mapping under 'control'")
-    options = dict(_known(Job, data, str(path)))
+    options = dict(known_keys(Job, control_section(path), str(path)))
     for name in ("demonstrations", "seeds", "steps", "arms"):
         if name not in options:
             raise ValueError(f"{path}: the key {name!r} is missing")
     for name in ("demonstrations", "seeds"):
         options[name] = tuple(options[name])
-    _known(TwoGems, options.get("world", {}), f"{path}: world")
+    known_keys(TwoGems, options.get("world", {}), f"{path}: world")
     for arm, values in {"method": options.get("method", {}), **options["arms"]}.items():
-        _known(MarginalQ, values, f"{path}: {arm}")
+        known_keys(MarginalQ, values, f"{path}: {arm}")
     job = Job(**options)
     for arm in job.arms:
         job.learner(arm)
@@ -121,14 +117,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     print(f"{folder}: {job.steps} updates on {games} demonstrated games")
                 elif not (folder / "returns.json").exists():
                     print(f"{folder}: {train(job, arm, games, seed, folder):.3f}", flush=True)
-
-
-def _known(kind: type, data: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    names = {entry.name for entry in fields(kind)}
-    for key in data:
-        if key not in names:
-            raise ValueError(f"{where}: unknown key {key!r}{nearest(str(key), names)}")
-    return data
 
 
 if __name__ == "__main__":

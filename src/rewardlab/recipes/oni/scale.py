@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from rewardlab.learning.annotation import EndpointJudge, OnlineAnnotator
-from rewardlab.registry import Registry, nearest
+from rewardlab.recipes.jobs import flat_job
+from rewardlab.registry import Registry
 from rewardlab.rewards.intrinsic import IntrinsicReward
-from rewardlab.yaml_file import read_yaml
 
 _PLACES = Registry("environment maker or caption function", {}, group="rewardlab.captions")
 
@@ -89,18 +89,7 @@ def read_job(path: str | Path) -> Job:
     Raises:
         ValueError: a key is missing or unknown; the nearest known one is named.
     """
-    data = read_yaml(path).data
-    given = data.get("control") if isinstance(data, dict) else None
-    if not isinstance(given, dict):
-        raise ValueError(f"{path} needs the key 'control', a mapping")
-    known = {entry.name for entry in fields(Job)}
-    for key in given:
-        if key not in known:
-            raise ValueError(f"{path}: control has no option {key!r}{nearest(str(key), known)}")
-    try:
-        return Job(**given)
-    except TypeError as error:
-        raise ValueError(f"{path}: control: {error}") from error
+    return flat_job(Job, path)
 
 
 def run(job: Job, output: Path) -> list[Mapping[str, Any]]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ import numpy as np
 from rewardlab.extras import require
 from rewardlab.learning.design.counting import Count, GridCount, HashCount
 from rewardlab.learning.design.self_design import explors
+from rewardlab.recipes.jobs import control_section, known_keys
 from rewardlab.registry import nearest
-from rewardlab.yaml_file import read_yaml
 
 ARMS: dict[str, dict[str, float]] = {
     "original": {"bonus": 0.0, "rate": 0.0},
@@ -96,12 +96,9 @@ def read_job(path: str | Path) -> Job:
     Raises:
         ValueError: an unknown or missing key, or an unknown arm.
     """
-    data = read_yaml(Path(path)).data.get("control")
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{path} has no mapping under 'control'")
-    options = dict(_known(Job, data, str(path)))
+    options = dict(known_keys(Job, control_section(path), str(path)))
     options["environments"] = tuple(
-        World(**{**_known(World, entry, f"{path}: environments"), "modules": tuple(entry.get("modules", ()))})
+        World(**{**known_keys(World, entry, f"{path}: environments"), "modules": tuple(entry.get("modules", ()))})
         for entry in options["environments"]
     )
     for name in ("seeds", "arms"):
@@ -168,14 +165,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     print(f"{folder}: {job.steps} steps of {world.learner.get('type')}")
                 elif not (folder / "returns.json").exists():
                     print(f"{folder}: {train(world, arm, seed, job, folder):.3f}", flush=True)
-
-
-def _known(kind: type, data: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    names = {entry.name for entry in fields(kind)}
-    for key in data:
-        if key not in names:
-            raise ValueError(f"{where}: unknown key {key!r}{nearest(str(key), names)}")
-    return data
 
 
 if __name__ == "__main__":

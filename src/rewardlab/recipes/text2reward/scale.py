@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from rewardlab.learning.programs.program import RewardProgram
 from rewardlab.learning.programs.refining import refine
 from rewardlab.learning.programs.views import check_view
 from rewardlab.learning.programs.writer import RewardWriter
-from rewardlab.registry import Registry, nearest
-from rewardlab.yaml_file import read_yaml
+from rewardlab.recipes.jobs import flat_job
+from rewardlab.registry import Registry
 
 _PLACES = Registry("view or success function", {}, group="rewardlab.views")
 
@@ -90,18 +90,7 @@ def read_job(path: str | Path) -> Job:
     Raises:
         ValueError: a key is missing or unknown; the nearest known one is named.
     """
-    data = read_yaml(path).data
-    given = data.get("control") if isinstance(data, dict) else None
-    if not isinstance(given, dict):
-        raise ValueError(f"{path} needs the key 'control', a mapping")
-    known = {entry.name for entry in fields(Job)}
-    for key in given:
-        if key not in known:
-            raise ValueError(f"{path}: control has no option {key!r}{nearest(str(key), known)}")
-    try:
-        return Job(**given)
-    except TypeError as error:
-        raise ValueError(f"{path}: control: {error}") from error
+    return flat_job(Job, path)
 
 
 def write_programs(job: Job, writer: RewardWriter, folder: Path) -> list[RewardProgram]:

@@ -7,6 +7,7 @@ environment.
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +54,7 @@ class Transition:
     parts: dict[str, Floats] = field(default_factory=dict)
 
 
-class Node:
+class Node(ABC):
     """What a reward does at each transition.
 
     Args:
@@ -72,9 +73,9 @@ class Node:
         """State of `count` environments that begin a trajectory; None where nothing below remembers anything."""
         return tuple(child.start(count) for child in self.children) if self.remembers else None
 
+    @abstractmethod
     def advance(self, state: Any, transition: Transition) -> tuple[Floats, Any]:
         """The value of a transition, float64[N], and the state after it."""
-        raise NotImplementedError
 
     def reset(self, state: Any, mask: NDArray[np.bool_]) -> Any:
         """The state with the rows of `mask` as at the start of a trajectory."""
