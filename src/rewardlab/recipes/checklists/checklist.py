@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rewardlab.source import defines, summary_of
+from rewardlab.source import defines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +76,3 @@ def _row(item: Item) -> str:
     parts = ", ".join(f"`{part.partition(':')[2] or part}`" for part in item.parts)
     tests = ", ".join(f"`{test.partition('::')[0].removeprefix('tests/')}`" for test in dict.fromkeys(item.tests))
     return f"| there | {text} | {parts} | {tests} |"
-
-
-def describe(item: Item) -> str:
-    """What the first part of an item says about itself; empty where the item is missing."""
-    return summary_of(item.parts[0]) if item.there else ""
